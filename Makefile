@@ -1,0 +1,63 @@
+# mailha: build, test, show, measure, install. "make help" lists the targets.
+
+PREFIX  ?= /usr
+DESTDIR ?=
+OCFDIR  ?= /usr/lib/ocf/resource.d
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+SBINDIR  = $(PREFIX)/sbin
+
+GO      ?= go
+VERSION ?= $(shell cat VERSION)
+AGENTS   = vip mta service
+export CGO_ENABLED = 0
+
+.DEFAULT_GOAL := build
+.PHONY: help build test quick demo bench lint fuzz install uninstall lab clean distclean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  Variables: DESTDIR PREFIX OCFDIR UNITDIR GO"
+
+build: ## build the shipped programs into build/
+	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o build/ ./cmd/...
+
+test: ## run every test, from unit tests to real clusters (root, about ten minutes)
+	./scripts/test.sh
+
+quick: ## run the tests that need no test nodes (root)
+	./scripts/test.sh -quick
+
+demo: ## play the main job on a real cluster and show what a client sees (root)
+	$(GO) run ./internal/cmd/demo
+
+bench: ## measure against the neighbours' agents; writes docs/benchmarks.md (root)
+	$(GO) run ./internal/cmd/bench
+
+lab: ## build the tool for test nodes by hand: build/lab help
+	$(GO) build -o build/ ./internal/cmd/lab
+
+lint: ## gofmt, go vet, and golangci-lint where it is installed
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) vet ./...
+	@if command -v golangci-lint >/dev/null; then golangci-lint run; else echo "golangci-lint is not installed: left out"; fi
+
+fuzz: ## run each fuzz test for half a minute
+	./scripts/fuzz.sh 30s
+
+install: build ## install below DESTDIR
+	install -D -m 0755 build/mailha-ocf $(DESTDIR)$(SBINDIR)/mailha-ocf
+	install -d $(DESTDIR)$(OCFDIR)/mailha
+	for a in $(AGENTS); do ln -sf $(SBINDIR)/mailha-ocf $(DESTDIR)$(OCFDIR)/mailha/$$a; done
+	install -D -m 0644 -t $(DESTDIR)$(UNITDIR) contrib/systemd/*.service
+
+uninstall: ## remove what install put there
+	for a in $(AGENTS); do rm -f $(DESTDIR)$(OCFDIR)/mailha/$$a; done
+	rm -f $(DESTDIR)$(SBINDIR)/mailha-ocf
+	for f in contrib/systemd/*.service; do rm -f $(DESTDIR)$(UNITDIR)/$$(basename $$f); done
+
+clean: ## remove build/
+	rm -rf build
+
+distclean: clean ## also remove test nodes that were left and their cached image
+	$(GO) run ./internal/cmd/lab sweep
+	rm -rf /var/cache/mailha-lab
