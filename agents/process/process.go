@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package process finds the processes of one service instance without asking
+// the service, its unit or its configuration, and ends them. It is what a stop
+// uses to prove that nothing is left.
+//
+// It must never touch a process outside its own PID namespace: on a host with
+// containers, the same service with the same configuration path may run inside.
+package process
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Process is one live process. PID and Start together name it for as long as
+// the machine runs, although PIDs are used again.
+type Process struct {
+	PID   int
+	Start uint64 // clock ticks after boot, proc(5) stat field 22
+	Name  string // proc(5) comm
+}
+
+func (p Process) String() string { return fmt.Sprintf("%s[%d]", p.Name, p.PID) }
+
+// Match says which processes belong to an instance: those in the control
+// group, and those that run a program from one of Programs with the variable
+// Environ in their environment.
+type Match struct {
+	// ControlGroup is a path below the systemd hierarchy, such as
+	// /system.slice/x.service. Empty or "/" matches nothing.
+	ControlGroup string
+	// Programs are directories of executables. A program that was removed
+	// while it ran still counts.
+	Programs []string
+	// Environ is NAME=value. Without it, Programs match nothing: a directory
+	// of programs alone does not tell instances apart.
+	Environ string
+}
+
+// Find lists the live processes that match, by PID. Zombies are not alive:
+// they hold nothing any more. The caller's own process is left out.
+func Find(m Match) ([]Process, error) {
+	const proc = "/proc"
+	self, err := os.Readlink(proc + "/self/ns/pid")
+	if err != nil {
+		return nil, fmt.Errorf("find processes: %w", err)
+	}
+	entries, err := os.ReadDir(proc)
+	if err != nil {
+		return nil, fmt.Errorf("find processes: %w", err)
+	}
+	var found []Process
+	for _, entry := range entries {
+		pid, err := strconv.Atoi(entry.Name())
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		dir := filepath.Join(proc, entry.Name())
+		// The cheap questions come first: most processes fail them.
+		if !m.inControlGroup(dir) && !m.isProgram(dir) {
+			continue
+		}
+		if ns, err := os.Readlink(dir + "/ns/pid"); err != nil || ns != self {
+			continue
+		}
+		p, err := read(dir, pid)
+		if errors.Is(err, errGone) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, p)
+	}
+	slices.SortFunc(found, func(a, b Process) int { return a.PID - b.PID })
+	return found, nil
+}
+
+func (m Match) inControlGroup(dir string) bool {
+	if m.ControlGroup == "" || m.ControlGroup == "/" {
+		return false
+	}
+	data, err := os.ReadFile(dir + "/cgroup")
+	if err != nil {
+		return false
+	}
+	return controlGroupIn(data, m.ControlGroup)
+}
+
+// controlGroupIn says whether a cgroups(7) /proc/PID/cgroup file names group,
+// or one below it, in the hierarchy that systemd keeps.
+func controlGroupIn(data []byte, group string) bool {
+	for line := range bytes.Lines(data) {
+		parts := strings.SplitN(strings.TrimSuffix(string(line), "\n"), ":", 3)
+		if len(parts) != 3 || (parts[1] != "name=systemd" && parts[1] != "") {
+			continue
+		}
+		if parts[2] == group || strings.HasPrefix(parts[2], group+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+func (m Match) isProgram(dir string) bool {
+	if m.Environ == "" || len(m.Programs) == 0 {
+		return false
+	}
+	exe, err := os.Readlink(dir + "/exe")
+	if err != nil {
+		return false
+	}
+	exe = strings.TrimSuffix(exe, " (deleted)")
+	if !slices.Contains(m.Programs, filepath.Dir(exe)) {
+		return false
+	}
+	environ, err := os.ReadFile(dir + "/environ")
+	if err != nil {
+		return false
+	}
+	return slices.Contains(strings.Split(string(environ), "\x00"), m.Environ)
+}
+
+var errGone = errors.New("process is gone")
+
+// read returns errGone for a process that has ended, a zombie included.
+func read(dir string, pid int) (Process, error) {
+	data, err := os.ReadFile(dir + "/stat")
+	if err != nil {
+		return Process{}, errGone
+	}
+	name, state, start, err := parseStat(data)
+	if err != nil {
+		return Process{}, fmt.Errorf("%s/stat: %w", dir, err)
+	}
+	if state == 'Z' || state == 'X' {
+		return Process{}, errGone
+	}
+	return Process{PID: pid, Start: start, Name: name}, nil
+}
+
+// parseStat takes name, state and start time from proc(5) stat. The name may
+// hold spaces and parentheses, so the fields are counted from the last ")".
+func parseStat(data []byte) (name string, state byte, start uint64, err error) {
+	text := string(data)
+	left, right := strings.IndexByte(text, '('), strings.LastIndexByte(text, ')')
+	if left < 0 || right < left {
+		return "", 0, 0, errors.New("no name in parentheses")
+	}
+	rest := strings.Fields(text[right+1:])
+	const startField = 22 - 3 // field 3, the state, is rest[0]
+	if len(rest) <= startField || len(rest[0]) != 1 {
+		return "", 0, 0, errors.New("too few fields")
+	}
+	start, err = strconv.ParseUint(rest[startField], 10, 64)
+	if err != nil {
+		return "", 0, 0, fmt.Errorf("start time: %w", err)
+	}
+	return text[left+1 : right], rest[0][0], start, nil
+}
+
+// Names is a short list of processes for a person, at most five of them.
+func Names(ps []Process) string {
+	const most = 5
+	texts := make([]string, 0, most+1)
+	for i, p := range ps {
+		if i == most {
+			texts = append(texts, fmt.Sprintf("and %d more", len(ps)-most))
+			break
+		}
+		texts = append(texts, p.String())
+	}
+	return strings.Join(texts, ", ")
+}

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package vip
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+)
+
+// watch is the claims watch: for each family a table of the kernel's packet filter which notes, in a set
+// whose elements expire, who says by ARP or neighbour advertisement that he has one of our addresses. So claims are
+// noticed although no process of ours runs when they are made. Claims of our own interfaces
+// are sorted out when they are read, so a change of MAC needs no change of rules.
+type watch struct {
+	owner    string
+	remember time.Duration
+}
+
+const (
+	claimsSet = "claims"
+	maxClaims = 64 // per family; a flood of forged claims must not fill memory
+	hookARPIn = 0  // NF_ARP_IN
+)
+
+// claim is an element of the set.
+type claim struct {
+	addr netip.Addr
+	Rival
+}
+
+func (w watch) table(family nftables.TableFamily) *nftables.Table {
+	return &nftables.Table{Name: tableName("claims", w.owner), Family: family}
+}
+
+func watchFamily(a netip.Addr) nftables.TableFamily {
+	if a.Is4() {
+		return nftables.TableFamilyARP
+	}
+	return nftables.TableFamilyIPv6
+}
+
+// install replaces the watch by one for places that knows of no claims yet.
+func (w watch) install(places []place) error {
+	c, err := nftables.New()
+	if err != nil {
+		return fmt.Errorf("open nf_tables: %w", err)
+	}
+	chains := make(map[nftables.TableFamily]*nftables.Chain)
+	for _, p := range places {
+		f := watchFamily(p.addr())
+		if chains[f] == nil {
+			if chains[f], err = w.addTable(c, f); err != nil {
+				return err
+			}
+		}
+		c.AddRule(&nftables.Rule{Table: chains[f].Table, Chain: chains[f], Exprs: w.rule(p)})
+	}
+	if err := c.Flush(); err != nil {
+		return fmt.Errorf("install claims watch: %w", err)
+	}
+	return nil
+}
+
+func (w watch) addTable(c *nftables.Conn, f nftables.TableFamily) (*nftables.Chain, error) {
+	t := w.table(f)
+	fresh(c, t)
+	addrType, hook := nftables.TypeIPAddr, nftables.ChainHookRef(hookARPIn)
+	if f == nftables.TableFamilyIPv6 {
+		addrType, hook = nftables.TypeIP6Addr, nftables.ChainHookInput
+	}
+	key, err := nftables.ConcatSetType(addrType, nftables.TypeEtherAddr)
+	if err != nil {
+		return nil, err
+	}
+	err = c.AddSet(&nftables.Set{
+		Table: t, Name: claimsSet, KeyType: key, Concatenation: true, Dynamic: true,
+		HasTimeout: true, Timeout: w.remember, Size: maxClaims,
+	}, nil)
+	if err != nil {
+		return nil, err
+	}
+	return c.AddChain(&nftables.Chain{
+		Name: "input", Table: t, Type: nftables.ChainTypeFilter, Hooknum: hook,
+		Priority: nftables.ChainPriorityRaw, // before anybody drops the packet
+	}), nil
+}
+
+// rule notes (address, Ethernet address) of each claim to p.
+func (w watch) rule(p place) []expr.Any {
+	exprs := []expr.Any{loadMeta(expr.MetaKeyIIFNAME), equal(ifname(p.link.name)...)}
+	mac := uint32(reg + 4)
+	if p.addr().Is4() {
+		mac = reg + 1
+		exprs = append(exprs,
+			load(expr.PayloadBaseNetworkHeader, 14, 4, reg), equal(p.addr().AsSlice()...), // sender's IP address
+			load(expr.PayloadBaseNetworkHeader, 8, 6, mac)) // sender's Ethernet address
+	} else {
+		exprs = append(exprs,
+			loadMeta(expr.MetaKeyL4PROTO), equal(icmpv6),
+			load(expr.PayloadBaseTransportHeader, 0, 1, reg), equal(136), // neighbour advertisement
+			load(expr.PayloadBaseTransportHeader, 8, 16, reg), equal(p.addr().AsSlice()...), // target
+			load(expr.PayloadBaseLLHeader, 6, 6, mac)) // source
+	}
+	return append(exprs, &expr.Dynset{
+		SrcRegKey: reg, SetName: claimsSet, Operation: unix.NFT_DYNSET_OP_UPDATE, Timeout: w.remember,
+	})
+}
+
+// remove removes the watch; none there is fine.
+func (w watch) remove() error {
+	c, err := nftables.New()
+	if err != nil {
+		return fmt.Errorf("open nf_tables: %w", err)
+	}
+	var errs []error
+	for _, f := range []nftables.TableFamily{nftables.TableFamilyARP, nftables.TableFamilyIPv6} {
+		drop(c, w.table(f))
+		if err := c.Flush(); err != nil && !unusable(err) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// read returns the claims noted for the families of places. An error that matches unix.ENOENT means that the
+// watch is not there.
+func (w watch) read(places []place) ([]claim, error) {
+	c, err := nftables.New(nftables.AsLasting())
+	if err != nil {
+		return nil, fmt.Errorf("open nf_tables: %w", err)
+	}
+	defer c.CloseLasting()
+	var families []nftables.TableFamily
+	var claims []claim
+	for _, p := range places {
+		f := watchFamily(p.addr())
+		if slices.Contains(families, f) {
+			continue
+		}
+		families = append(families, f)
+		elems, err := readSet(c, w.table(f))
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range elems {
+			if cl, ok := w.parse(e); ok {
+				claims = append(claims, cl)
+			}
+		}
+	}
+	return claims, nil
+}
+
+func readSet(c *nftables.Conn, t *nftables.Table) ([]nftables.SetElement, error) {
+	elems, err := c.GetSetElements(&nftables.Set{Table: t, Name: claimsSet})
+	if err == nil {
+		return elems, nil
+	}
+	// That error does not say which errno it was; this one does.
+	if _, err := c.GetSetByName(t, claimsSet); err != nil {
+		return nil, fmt.Errorf("read claims watch: %w", err)
+	}
+	return nil, fmt.Errorf("read claims watch: %w", err)
+}
+
+func (w watch) parse(e nftables.SetElement) (claim, bool) {
+	size := len(e.Key) - 8 // the Ethernet address is padded
+	if size != 4 && size != 16 {
+		return claim{}, false
+	}
+	a, _ := netip.AddrFromSlice(e.Key[:size])
+	heard := time.Duration(0)
+	if e.Expires < w.remember {
+		heard = w.remember - e.Expires
+	}
+	return claim{a, Rival{net.HardwareAddr(e.Key[size : size+6]), heard}}, true
+}

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package vip
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+)
+
+// Mode says what happens to new TCP connections that come in from other hosts.
+type Mode int
+
+// The modes of a Gate.
+const (
+	Open   Mode = iota // let in
+	Hold               // SYN dropped: the client tries again by itself
+	Refuse             // SYN answered with a reset
+)
+
+func (m Mode) String() string {
+	switch m {
+	case Open:
+		return "open"
+	case Hold:
+		return "hold"
+	case Refuse:
+		return "refuse"
+	}
+	return fmt.Sprintf("Mode(%d)", int(m))
+}
+
+// Gate lets new connections to a resource in, holds or refuses them. Established connections and those over
+// the loopback interface (our own readiness probes) are never touched. It lives in an nf_tables table of
+// the kernel and stays as it was set when the process ends. It is gone, so open, after a reboot and after
+// somebody has flushed the whole ruleset ("nft flush ruleset").
+type Gate struct {
+	owner string
+	addrs []netip.Addr
+	ports []uint16
+}
+
+const gateChain = "input"
+
+// NewGate returns the gate of owner (see Config) for the given local addresses, none for all of this host, and
+// TCP ports, none for all. Leaving out both is an error: it would lock everybody out of the host.
+func NewGate(owner string, addrs []netip.Addr, ports []uint16) (*Gate, error) {
+	if err := checkOwner(owner); err != nil {
+		return nil, fmt.Errorf("gate: %w", err)
+	}
+	if len(addrs) == 0 && len(ports) == 0 {
+		return nil, fmt.Errorf("gate of %q: neither an address nor a port given, that would close the whole host", owner)
+	}
+	for _, a := range addrs {
+		if !a.IsValid() || a.Is4In6() || a.Zone() != "" || a.IsUnspecified() {
+			return nil, fmt.Errorf("gate of %q: %s can't be a local address", owner, a)
+		}
+	}
+	return &Gate{owner: owner, addrs: addrs, ports: ports}, nil
+}
+
+func (g *Gate) table() *nftables.Table {
+	return &nftables.Table{Name: tableName("gate", g.owner), Family: nftables.TableFamilyINet}
+}
+
+// Set puts the gate into mode m in one step: no connection slips through while one mode replaces another.
+func (g *Gate) Set(ctx context.Context, m Mode) error {
+	if err := g.set(ctx, m); err != nil {
+		return fmt.Errorf("set gate of %q to %s: %w", g.owner, m, err)
+	}
+	return nil
+}
+
+func (g *Gate) set(ctx context.Context, m Mode) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	c, err := nftables.New()
+	if err != nil {
+		return err
+	}
+	t := g.table()
+	switch m {
+	case Open:
+		drop(c, t)
+		err := c.Flush()
+		if unusable(err) && !errors.Is(err, unix.EPERM) {
+			return nil // without nf_tables no gate was ever closed
+		}
+		return err
+	case Hold, Refuse:
+		if err := g.addRules(c, t, m); err != nil {
+			return err
+		}
+		return c.Flush()
+	}
+	return errors.New("no such mode")
+}
+
+func (g *Gate) addRules(c *nftables.Conn, t *nftables.Table, m Mode) error {
+	fresh(c, t)
+	chain := c.AddChain(&nftables.Chain{
+		Name: gateChain, Table: t, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookInput,
+		Priority: nftables.ChainPriorityRef(-10), // before the host's own filter
+	})
+	rule := func(exprs ...expr.Any) { c.AddRule(&nftables.Rule{Table: t, Chain: chain, Exprs: exprs}) }
+	rule(loadMeta(expr.MetaKeyIIFNAME), equal(ifname("lo")...), &expr.Verdict{Kind: expr.VerdictAccept})
+
+	match := []expr.Any{loadMeta(expr.MetaKeyL4PROTO), equal(unix.IPPROTO_TCP)}
+	if len(g.ports) > 0 {
+		in, err := g.portSet(c, t)
+		if err != nil {
+			return err
+		}
+		match = append(match, load(expr.PayloadBaseTransportHeader, 2, 2, reg), in)
+	}
+	const syn, ack = 0x02, 0x10
+	match = append(match, load(expr.PayloadBaseTransportHeader, 13, 1, reg),
+		&expr.Bitwise{SourceRegister: reg, DestRegister: reg, Len: 1, Mask: []byte{syn | ack}, Xor: []byte{0}},
+		equal(syn))
+	var verdict expr.Any = &expr.Verdict{Kind: expr.VerdictDrop}
+	if m == Refuse {
+		verdict = &expr.Reject{Type: unix.NFT_REJECT_TCP_RST}
+	}
+	if len(g.addrs) == 0 {
+		rule(append(match, verdict)...)
+	}
+	for _, a := range g.addrs {
+		rule(append(append(daddr(a), match...), verdict)...)
+	}
+	return nil
+}
+
+func (g *Gate) portSet(c *nftables.Conn, t *nftables.Table) (expr.Any, error) {
+	ports := &nftables.Set{Table: t, Name: "ports", KeyType: nftables.TypeInetService}
+	var elems []nftables.SetElement
+	for _, p := range g.ports {
+		elems = append(elems, nftables.SetElement{Key: binary.BigEndian.AppendUint16(nil, p)})
+	}
+	err := c.AddSet(ports, elems)
+	return &expr.Lookup{SourceRegister: reg, SetName: ports.Name, SetID: ports.ID}, err
+}
+
+// daddr matches packets to a.
+func daddr(a netip.Addr) []expr.Any {
+	family, offset := byte(unix.NFPROTO_IPV4), uint32(16)
+	if a.Is6() {
+		family, offset = unix.NFPROTO_IPV6, 24
+	}
+	return []expr.Any{
+		loadMeta(expr.MetaKeyNFPROTO), equal(family),
+		load(expr.PayloadBaseNetworkHeader, offset, uint32(a.BitLen()/8), reg), equal(a.AsSlice()...),
+	}
+}
+
+// Mode reads back from the kernel in which mode the gate is.
+func (g *Gate) Mode(ctx context.Context) (Mode, error) {
+	m, err := g.mode(ctx)
+	if err != nil {
+		return m, fmt.Errorf("read gate of %q: %w", g.owner, err)
+	}
+	return m, nil
+}
+
+func (g *Gate) mode(ctx context.Context) (Mode, error) {
+	if err := ctx.Err(); err != nil {
+		return Open, err
+	}
+	c, err := nftables.New(nftables.AsLasting())
+	if err != nil {
+		return Open, err
+	}
+	defer c.CloseLasting()
+	t := g.table()
+	if _, err := c.ListTableOfFamily(t.Name, t.Family); errors.Is(err, unix.ENOENT) {
+		return Open, nil
+	} else if err != nil {
+		return Open, err
+	}
+	rules, err := c.GetRules(t, &nftables.Chain{Name: gateChain})
+	if err != nil {
+		return Open, err
+	}
+	if len(rules) > 1 {
+		if m, ok := verdictMode(rules[len(rules)-1].Exprs); ok {
+			return m, nil
+		}
+	}
+	return Open, fmt.Errorf("table %s holds other rules than those of a gate", t.Name)
+}
+
+// verdictMode is the mode that a rule of a gate belongs to.
+func verdictMode(exprs []expr.Any) (Mode, bool) {
+	if len(exprs) == 0 {
+		return Open, false
+	}
+	switch e := exprs[len(exprs)-1].(type) {
+	case *expr.Reject:
+		return Refuse, true
+	case *expr.Verdict:
+		return Hold, e.Kind == expr.VerdictDrop
+	}
+	return Open, false
+}

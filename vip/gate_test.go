@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package vip
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/nftables"
+)
+
+// A short time for a connect that must not succeed: a retransmission would come after a second.
+const held = 150 * time.Millisecond
+
+func (h *host) gate(owner string, addrs []string, ports ...uint16) *Gate {
+	h.lab.t.Helper()
+	var list []netip.Addr
+	for _, a := range addrs {
+		list = append(list, netip.MustParseAddr(a))
+	}
+	g, err := NewGate(owner, list, ports)
+	h.lab.must(err)
+	return g
+}
+
+func (h *host) setGate(g *Gate, m Mode) {
+	h.lab.t.Helper()
+	h.do(func() {
+		h.lab.must(g.Set(h.lab.t.Context(), m))
+		got, err := g.Mode(h.lab.t.Context())
+		h.lab.must(err)
+		if got != m {
+			h.lab.t.Errorf("the gate is in mode %s after Set(%s)", got, m)
+		}
+	})
+}
+
+func TestGateModes(t *testing.T) {
+	l := newLab(t, 2)
+	us, client := l.hosts[0], l.hosts[1]
+	us.addAddr("eth0", vip4+"/32")
+	us.addAddr("eth0", vip6+"/128")
+	srv := us.listen("tcp", ":0")
+	other := us.listen("tcp", ":0")
+	g := us.gate("p_mta:0", []string{vip4, vip6}, srv.port(), 2525)
+	us.do(func() {
+		if m, err := g.Mode(t.Context()); m != Open || err != nil {
+			t.Errorf("before anything is set: %s, %v", m, err)
+		}
+	})
+	for _, vip := range []string{vip4, vip6} {
+		us.setGate(g, Open)
+		old := client.dial(srv.at(vip))
+		oldServer := srv.accept()
+		for _, m := range []Mode{Refuse, Hold, Refuse, Open, Hold} {
+			us.setGate(g, m)
+			c, err := client.tryDial(srv.at(vip), held)
+			switch m {
+			case Open:
+				if err != nil {
+					t.Errorf("%s, open: %v", vip, err)
+				} else {
+					echo(t, c, srv.accept())
+				}
+			case Refuse:
+				if !errors.Is(err, syscall.ECONNREFUSED) {
+					t.Errorf("%s, refuse: %v, want ECONNREFUSED", vip, err)
+				}
+			case Hold:
+				var timeout net.Error
+				if !errors.As(err, &timeout) || !timeout.Timeout() {
+					t.Errorf("%s, hold: %v, want a timeout", vip, err)
+				}
+			}
+			echo(t, old, oldServer) // old connections go on in every mode
+			// A connection of our own, over loopback, always works.
+			own := us.dial(srv.at(vip))
+			echo(t, own, srv.accept())
+		}
+		// What the gate does not stand before stays open.
+		echo(t, client.dial(other.at(vip)), other.accept())
+		echo(t, client.dial(srv.at("192.0.2.1")), srv.accept())
+		echo(t, client.dial(srv.at("2001:db8::1")), srv.accept())
+	}
+	us.setGate(g, Open)
+	us.setGate(g, Open)
+	if got := us.tables(); len(got) != 0 {
+		t.Errorf("tables left: %v", got)
+	}
+}
+
+// A connection that met a gate in Hold comes through by itself when the gate opens.
+func TestGateHeldConnectionComesThrough(t *testing.T) {
+	l := newLab(t, 2)
+	us, client := l.hosts[0], l.hosts[1]
+	srv := us.listen("tcp", ":0")
+	g := us.gate("p_mta", nil, srv.port())
+	us.setGate(g, Hold)
+	result := make(chan error, 1)
+	syn := us.awaitSYN(t)
+	go client.elsewhere(func() {
+		conn, err := net.DialTimeout("tcp", srv.at("192.0.2.1"), patience)
+		if err == nil {
+			conn.Close()
+		}
+		result <- err
+	})
+	syn()
+	us.setGate(g, Open)
+	if err := <-result; err != nil {
+		t.Errorf("held connection: %v", err)
+	}
+}
+
+// awaitSYN returns a function that waits until a TCP segment with SYN has come in.
+func (h *host) awaitSYN(t *testing.T) func() {
+	t.Helper()
+	conn := h.socket(0x0800)
+	return func() {
+		conn.SetReadDeadline(time.Now().Add(patience))
+		b := make([]byte, 2048)
+		for {
+			n, _, err := conn.ReadFrom(b)
+			if err != nil {
+				t.Fatalf("no SYN: %v", err)
+			}
+			if n >= 54 && b[23] == 6 && b[47]&0x12 == 2 {
+				return
+			}
+		}
+	}
+}
+
+func TestGateScopes(t *testing.T) {
+	l := newLab(t, 2)
+	us, client := l.hosts[0], l.hosts[1]
+	us.addAddr("eth0", vip4+"/32")
+	a, b := us.listen("tcp", ":0"), us.listen("tcp", ":0")
+	refused := func(s *server, addr string) bool {
+		_, err := client.tryDial(s.at(addr), patience)
+		if err != nil && !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Fatal(err)
+		}
+		return err != nil
+	}
+	for _, tc := range []struct {
+		name                    string
+		gate                    *Gate
+		aVIP, bVIP, aOwn, aOwn6 bool // refused?
+	}{
+		{"address", us.gate("x", []string{vip4}), true, true, false, false},
+		{"port", us.gate("x", nil, a.port()), true, false, true, true},
+		{"both", us.gate("x", []string{vip4}, a.port()), true, false, false, false},
+	} {
+		us.setGate(tc.gate, Refuse)
+		if refused(a, vip4) != tc.aVIP || refused(b, vip4) != tc.bVIP || refused(a, "192.0.2.1") != tc.aOwn || refused(a, "2001:db8::1") != tc.aOwn6 {
+			t.Errorf("%s: wrong connections refused", tc.name)
+		}
+	}
+}
+
+// Owners don't touch each other's gates, and a firewall that accepts everything does not open one.
+func TestGatesAreIndependent(t *testing.T) {
+	l := newLab(t, 2)
+	us, client := l.hosts[0], l.hosts[1]
+	srv := us.listen("tcp", ":0")
+	us.do(func() {
+		c, err := nftables.New()
+		l.must(err)
+		accept := nftables.ChainPolicyAccept
+		tab := c.AddTable(&nftables.Table{Name: "firewall", Family: nftables.TableFamilyINet})
+		c.AddChain(&nftables.Chain{Name: "input", Table: tab, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookInput,
+			Priority: nftables.ChainPriorityFilter, Policy: &accept})
+		l.must(c.Flush())
+	})
+	one, two := us.gate("p_mta:0", nil, srv.port()), us.gate("p_mta:1", nil, srv.port())
+	us.setGate(one, Refuse)
+	us.setGate(two, Refuse)
+	us.setGate(one, Open)
+	if _, err := client.tryDial(srv.at("192.0.2.1"), patience); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("opening one gate opened the other: %v", err)
+	}
+	us.setGate(two, Open)
+	echo(t, client.dial(srv.at("192.0.2.1")), srv.accept())
+	if got := us.tables(); !slices.Equal(got, []string{"firewall"}) {
+		t.Errorf("tables: %v", got)
+	}
+}
+
+// While modes that let nobody in replace each other, nobody comes in.
+func TestGateNeverOpensInBetween(t *testing.T) {
+	l := newLab(t, 2)
+	us, client := l.hosts[0], l.hosts[1]
+	srv := us.listen("tcp", ":0")
+	g := us.gate("p_mta", []string{"192.0.2.1"}, srv.port())
+	us.setGate(g, Refuse)
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	tries := 0
+	wg.Go(func() {
+		client.elsewhere(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				tries++
+				if c, err := net.DialTimeout("tcp", srv.at("192.0.2.1"), 3*time.Millisecond); err == nil {
+					t.Error("a connection got through")
+					c.Close()
+					return
+				}
+			}
+		})
+	})
+	us.do(func() {
+		for i := range 300 {
+			l.must(g.Set(t.Context(), []Mode{Hold, Refuse}[i%2]))
+		}
+	})
+	close(stop)
+	wg.Wait()
+	if tries < 10 {
+		t.Errorf("only %d connections tried", tries)
+	}
+}
+
+func TestGateRefusesNonsense(t *testing.T) {
+	for name, try := range map[string]func() error{
+		"whole host": func() error { _, err := NewGate("x", nil, nil); return err },
+		"no owner":   func() error { _, err := NewGate("", nil, []uint16{25}); return err },
+		"no address": func() error { _, err := NewGate("x", []netip.Addr{{}}, nil); return err },
+		"mapped": func() error {
+			_, err := NewGate("x", []netip.Addr{netip.MustParseAddr("::ffff:192.0.2.1")}, nil)
+			return err
+		},
+		"mode": func() error {
+			g, err := NewGate("x", nil, []uint16{25})
+			if err != nil {
+				return nil
+			}
+			return g.Set(t.Context(), Mode(7))
+		},
+		"context": func() error {
+			g, err := NewGate("x", nil, []uint16{25})
+			if err != nil {
+				return nil
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			return g.Set(ctx, Hold)
+		},
+	} {
+		if try() == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+func TestGateModeOfForeignTable(t *testing.T) {
+	l := newLab(t, 1)
+	h := l.hosts[0]
+	g := h.gate("p_mta", []string{vip4})
+	h.do(func() {
+		c, err := nftables.New()
+		l.must(err)
+		c.AddTable(g.table())
+		l.must(c.Flush())
+		if m, err := g.Mode(t.Context()); err == nil {
+			t.Errorf("Mode() = %s for an empty table", m)
+		}
+	})
+	h.setGate(g, Refuse)
+	h.setGate(g, Open)
+}
+
+// A gate that can't be set says so, also when it should be opened: it may be closed still.
+func TestGateWithoutRights(t *testing.T) {
+	l := newLab(t, 1)
+	h := l.hosts[0]
+	g := h.gate("p_mta", []string{vip4})
+	h.setGate(g, Hold)
+	h.elsewhere(func() {
+		l.must(dropNetAdmin())
+		for _, m := range []Mode{Open, Hold, Refuse} {
+			if err := g.Set(t.Context(), m); err == nil || !strings.Contains(err.Error(), "p_mta") {
+				t.Errorf("Set(%s) = %v", m, err)
+			}
+		}
+		if m, err := g.Mode(t.Context()); err == nil {
+			t.Errorf("Mode() = %s without having looked", m)
+		}
+	})
+}

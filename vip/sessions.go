@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package vip
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/vishvananda/netlink/nl"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+)
+
+// Session is a TCP connection of this host.
+type Session struct {
+	Local, Remote netip.AddrPort // IPv4-mapped addresses are shown as IPv4
+
+	family byte
+	id     [sockIDLen]byte // as the kernel gave it, cookie included: it can't mean another connection later
+}
+
+// Lengths in the sock_diag protocol (sock_diag(7), linux/inet_diag.h).
+const (
+	sockIDLen  = 48 // struct inet_diag_sockid
+	diagReqLen = 8 + sockIDLen
+	diagMsgLen = 4 + sockIDLen + 20 // struct inet_diag_msg
+)
+
+// States of TCP (linux/tcp_states.h) as sets of bits.
+const (
+	established = 1 << unix.BPF_TCP_ESTABLISHED
+	// bound is whatever has a peer and a process: neither listening, nor closed, nor TIME_WAIT.
+	bound = established | 1<<unix.BPF_TCP_SYN_SENT | 1<<unix.BPF_TCP_SYN_RECV | 1<<unix.BPF_TCP_FIN_WAIT1 |
+		1<<unix.BPF_TCP_FIN_WAIT2 | 1<<unix.BPF_TCP_CLOSE_WAIT | 1<<unix.BPF_TCP_LAST_ACK | 1<<unix.BPF_TCP_CLOSING
+)
+
+// Sessions lists the established TCP connections whose local end is one of addrs, none for all, and one of
+// ports, none for all. Connections over loopback, and those of this host with itself, are left out.
+func Sessions(ctx context.Context, addrs []netip.Addr, ports []uint16) ([]Session, error) {
+	list, err := sockets(ctx, established, addrs, ports)
+	if err != nil {
+		return nil, err
+	}
+	own, err := ownAddrs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(list, func(s Session) bool {
+		return s.Remote.Addr().IsLoopback() || own[s.Remote.Addr()]
+	}), nil
+}
+
+func ownAddrs(ctx context.Context) (map[netip.Addr]bool, error) {
+	k, err := openKernel(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer k.Close()
+	list, err := k.addresses()
+	if err != nil {
+		return nil, err
+	}
+	own := make(map[netip.Addr]bool, len(list))
+	for _, a := range list {
+		own[a.prefix.Addr()] = true
+	}
+	return own, nil
+}
+
+// sockets lists the TCP sockets in one of states, a set of bits. The kernel selects by state; what is left is
+// few enough to be looked at here.
+func sockets(ctx context.Context, states uint32, addrs []netip.Addr, ports []uint16) ([]Session, error) {
+	d, err := openDiag(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	var found []Session
+	for _, family := range []byte{unix.AF_INET, unix.AF_INET6} { // the second has the IPv4-mapped ones, too
+		msgs, err := d.do(nl.SOCK_DIAG_BY_FAMILY, unix.NLM_F_DUMP, diagRequest(family, states, [sockIDLen]byte{}))
+		if errors.Is(err, unix.ENOENT) && family == unix.AF_INET6 {
+			continue // a kernel without IPv6
+		}
+		if err != nil {
+			return nil, fmt.Errorf("list TCP sockets: %w", err)
+		}
+		for _, m := range msgs {
+			s, ok := parseSocket(m)
+			if ok && (len(addrs) == 0 || slices.Contains(addrs, s.Local.Addr())) &&
+				(len(ports) == 0 || slices.Contains(ports, s.Local.Port())) {
+				found = append(found, s)
+			}
+		}
+	}
+	return found, nil
+}
+
+// Destroy ends the given sessions (SOCK_DESTROY, sock_diag(7)): their peers get a reset, if the local address is
+// still there to send it from, and the process gets ECONNABORTED. It reports how many it has ended; one that
+// was gone already counts neither as ended nor as error. The error matches errors.ErrUnsupported if the kernel
+// was built without CONFIG_INET_DIAG_DESTROY.
+func Destroy(ctx context.Context, sessions []Session) (int, error) {
+	if len(sessions) == 0 {
+		return 0, nil
+	}
+	d, err := openDiag(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer d.Close()
+	n := 0
+	var errs []error
+	for _, s := range sessions {
+		if err := ctx.Err(); err != nil {
+			return n, errors.Join(append(errs, err)...)
+		}
+		_, err := d.do(nl.SOCK_DESTROY, unix.NLM_F_ACK, diagRequest(s.family, 0, s.id))
+		switch {
+		case err == nil:
+			n++
+		case errors.Is(err, unix.ENOENT):
+		case errors.Is(err, unix.EOPNOTSUPP):
+			return n, fmt.Errorf("end TCP sessions: %w (kernel without CONFIG_INET_DIAG_DESTROY)", err)
+		default:
+			errs = append(errs, fmt.Errorf("end the session %s with %s: %w", s.Local, s.Remote, err))
+		}
+	}
+	return n, errors.Join(errs...)
+}
+
+// diag is a sock_diag socket of the calling thread's network namespace.
+type diag struct{ *nl.SocketHandle }
+
+func openDiag(ctx context.Context) (diag, error) {
+	if err := ctx.Err(); err != nil {
+		return diag{}, err
+	}
+	s, err := nl.GetNetlinkSocketAt(netns.None(), netns.None(), unix.NETLINK_INET_DIAG)
+	if err != nil {
+		return diag{}, fmt.Errorf("open sock_diag netlink: %w", err)
+	}
+	if end, ok := ctx.Deadline(); ok {
+		limit := unix.NsecToTimeval(max(time.Until(end), time.Millisecond).Nanoseconds())
+		if err := s.SetReceiveTimeout(&limit); err != nil {
+			s.Close()
+			return diag{}, fmt.Errorf("set sock_diag timeout: %w", err)
+		}
+	}
+	return diag{&nl.SocketHandle{Socket: s}}, nil
+}
+
+func (d diag) do(kind, flags int, body []byte) ([][]byte, error) {
+	req := nl.NewNetlinkRequest(kind, flags)
+	req.Sockets = map[int]*nl.SocketHandle{unix.NETLINK_INET_DIAG: d.SocketHandle}
+	req.RetryInterrupted = true
+	req.AddRawData(body)
+	return req.Execute(unix.NETLINK_INET_DIAG, 0)
+}
+
+// diagRequest is a struct inet_diag_req_v2.
+func diagRequest(family byte, states uint32, id [sockIDLen]byte) []byte {
+	b := make([]byte, 8, diagReqLen)
+	b[0], b[1] = family, unix.IPPROTO_TCP
+	binary.NativeEndian.PutUint32(b[4:], states)
+	return append(b, id[:]...)
+}
+
+// parseSocket reads a struct inet_diag_msg.
+func parseSocket(b []byte) (Session, bool) {
+	if len(b) < diagMsgLen {
+		return Session{}, false
+	}
+	s := Session{family: b[0], id: [sockIDLen]byte(b[4:])}
+	size := 16
+	if s.family == unix.AF_INET {
+		size = 4
+	}
+	local, _ := netip.AddrFromSlice(s.id[4 : 4+size])
+	remote, _ := netip.AddrFromSlice(s.id[20 : 20+size])
+	s.Local = netip.AddrPortFrom(local.Unmap(), binary.BigEndian.Uint16(s.id[0:]))
+	s.Remote = netip.AddrPortFrom(remote.Unmap(), binary.BigEndian.Uint16(s.id[2:]))
+	return s, s.family == unix.AF_INET || s.family == unix.AF_INET6
+}

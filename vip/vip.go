@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package vip takes, announces, watches and releases the secondary addresses of
+// a resource, and keeps the gate in front of them.
+//
+// It talks to the kernel by netlink, nf_tables and packet sockets, in the network
+// namespace of the calling thread, and to nothing else: it runs no program, reads
+// no tool's output, keeps no process and no file. What has to outlive a call lives
+// in the kernel: the address with its owner tag, and the tables of the gate and of
+// the claims watch. It must never announce an address that it does not hold, never
+// leave a second copy of an address behind, and never call an address released
+// that is still on an interface.
+package vip
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// Tag marks our addresses in the kernel (IFA_PROTO, Linux 5.18 and later; see Owned).
+const Tag = 0x6d
+
+// Config describes the secondary addresses of one resource.
+type Config struct {
+	// Owner is the resource's name, unique on this node. It appears in errors and names the
+	// nf_tables tables of the claims watch. At most 64 bytes.
+	Owner string
+	// Addrs are the addresses as they are installed; /32 and /128 are the normal prefix lengths.
+	// With a shorter one the kernel makes addresses of one subnet depend on each other (ip-sysctl,
+	// promote_secondaries).
+	Addrs []netip.Prefix
+	// Interface to use. Empty: for each address, the interface that has the most specific
+	// connected route covering it.
+	Interface string
+	// Label of IPv4 addresses (ip-address(8)), at most 15 bytes. Empty: none.
+	Label string
+	// Source lets the kernel choose the IPv6 addresses as source of new connections. By default they
+	// are installed with a preferred lifetime of 0, so that only who binds to them uses them.
+	Source bool
+	// PrefixRoute lets the kernel add the route to the prefix. By default only the address is added.
+	PrefixRoute bool
+	// Probe tunes the duplicate probe of Take.
+	Probe ProbeConfig
+	// Gateways that must learn the new place of the addresses; at most one of each family is used.
+	// A family without one: the gateway of the default route on the address's interface.
+	Gateways []netip.Addr
+	// Remember is how long a rival is remembered after it was last heard, 0 for 30 s. A live rival
+	// answers the probe of each Check; longer than the interval between two Checks is useful.
+	Remember time.Duration
+	// Listen is how long Check waits for a rival's answer where nf_tables can't be used, 0 for 3 ms.
+	Listen time.Duration
+}
+
+// ProbeConfig tunes the probe for other holders that precedes taking an address. It is RFC 5227
+// section 2.1.1 and RFC 4862 section 5.4 with short times, because the cluster has already decided who may
+// have the address and each millisecond is downtime. Zero values give 3 probes 20 ms apart and
+// 30 ms for late answers: 70 ms in all, and never more than 100 ms unless configured so. A set with more
+// than two IPv4 addresses sends fewer probes of each, at least one, to spare rate-limited switch ports.
+type ProbeConfig struct {
+	Count    int           // probes of each address, 1 to 10; 0 for 3
+	Interval time.Duration // between two of them, at most 2 s; 0 for 20 ms
+	Wait     time.Duration // after the last one, at most 2 s; 0 for 30 ms
+	Off      bool          // take without asking
+}
+
+// Set is the secondary addresses of one resource. Its methods may not be called concurrently.
+type Set struct {
+	cfg    Config
+	log    *slog.Logger
+	pace   pacer
+	watch  watch
+	warned sync.Once // that there is no claims watch
+}
+
+// Limits of a Config.
+const (
+	maxOwner = 64
+	maxLabel = 15 // IFNAMSIZ-1
+	maxAddrs = 64
+)
+
+// New checks cfg and returns its Set; nothing is touched before a method is called. A nil log discards.
+func New(cfg Config, log *slog.Logger) (*Set, error) {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	if err := cfg.complete(); err != nil {
+		return nil, fmt.Errorf("addresses of %q: %w", cfg.Owner, err)
+	}
+	return &Set{cfg: cfg, log: log.With("resource", cfg.Owner), watch: watch{owner: cfg.Owner, remember: cfg.Remember}}, nil
+}
+
+// complete checks c and fills in its defaults.
+func (c *Config) complete() error {
+	if err := checkOwner(c.Owner); err != nil {
+		return err
+	}
+	if len(c.Label) > maxLabel {
+		return fmt.Errorf("label %q is longer than %d bytes", c.Label, maxLabel)
+	}
+	if len(c.Interface) > maxLabel {
+		return fmt.Errorf("interface name %q is longer than %d bytes", c.Interface, maxLabel)
+	}
+	if len(c.Addrs) == 0 || len(c.Addrs) > maxAddrs {
+		return fmt.Errorf("%d addresses given, want 1 to %d", len(c.Addrs), maxAddrs)
+	}
+	seen := make(map[netip.Addr]bool, len(c.Addrs))
+	for _, p := range c.Addrs {
+		if err := checkAddr(p); err != nil {
+			return err
+		}
+		if seen[p.Addr()] {
+			return fmt.Errorf("address %s given twice", p.Addr())
+		}
+		seen[p.Addr()] = true
+	}
+	for _, gw := range c.Gateways {
+		if !gw.IsValid() || gw.IsUnspecified() || gw.IsMulticast() || gw.Is4In6() || gw.Zone() != "" {
+			return fmt.Errorf("gateway %s can't be a gateway's address", gw)
+		}
+	}
+	if c.Remember < 0 || c.Listen < 0 {
+		return errors.New("negative duration")
+	}
+	c.Remember = orDefault(c.Remember, 30*time.Second)
+	c.Listen = orDefault(c.Listen, 3*time.Millisecond)
+	return c.Probe.complete()
+}
+
+func (p *ProbeConfig) complete() error {
+	p.Count = orDefault(p.Count, 3)
+	p.Interval = orDefault(p.Interval, 20*time.Millisecond)
+	p.Wait = orDefault(p.Wait, 30*time.Millisecond)
+	const most = 2 * time.Second
+	if p.Count < 1 || p.Count > 10 || p.Interval < 0 || p.Interval > most || p.Wait < 0 || p.Wait > most {
+		return fmt.Errorf("probe: want a count of 1 to 10 and times up to %s", most)
+	}
+	return nil
+}
+
+func checkOwner(owner string) error {
+	if owner == "" || len(owner) > maxOwner {
+		return fmt.Errorf("owner %q: want 1 to %d bytes", owner, maxOwner)
+	}
+	return nil
+}
+
+func orDefault[T comparable](v, def T) T {
+	var zero T
+	if v == zero {
+		return def
+	}
+	return v
+}
