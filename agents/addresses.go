@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agents
+
+import (
+	"errors"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/mailha/mailha/vip"
+)
+
+// Addresses are the parameters about secondary addresses, the same for every
+// agent that has some.
+type Addresses struct {
+	IP            addressList
+	Netmask       prefixBits
+	NIC           Text
+	Label         label
+	NoPrefixRoute Bool
+	PreferredLft  preferredLifetime
+	Probe         Bool
+	ProbeCount    count
+	ProbeInterval Duration
+	ProbeWait     Duration
+	Gateway       addressList
+	Refresh       Duration
+}
+
+// NewAddresses returns the defaults.
+func NewAddresses() Addresses {
+	return Addresses{
+		NoPrefixRoute: true,
+		PreferredLft:  "0",
+		Probe:         true,
+		ProbeCount:    3,
+		ProbeInterval: Duration(20 * time.Millisecond),
+		ProbeWait:     Duration(30 * time.Millisecond),
+		Refresh:       Duration(60 * time.Second),
+	}
+}
+
+// Params is the part of the table that all agents with addresses share.
+func (a *Addresses) Params(required bool) Table {
+	return Table{
+		{Name: "ip", Value: &a.IP, Required: required, Unique: "address",
+			Short: "Secondary IP addresses",
+			Long:  "One or more IPv4 and IPv6 addresses, separated by spaces or commas, each with or without a prefix length. They follow the resource from node to node."},
+		{Name: "cidr_netmask", Value: &a.Netmask,
+			Short: "Prefix length for addresses that name none",
+			Long:  "Up to 32 it applies to IPv4 addresses, over 32 to IPv6 addresses. Empty means /32 and /128, so that an address brings no route along and no other address depends on it."},
+		{Name: "nic", Value: &a.NIC,
+			Short: "Network interface",
+			Long:  "The interface that carries the addresses. Empty means the one that has a connected route to each address."},
+		{Name: "iflabel", Value: &a.Label,
+			Short: "Label of the IPv4 addresses",
+			Long:  "Shown by ip(8) as INTERFACE:LABEL. Interface and label together may have 15 characters."},
+		{Name: "noprefixroute", Value: &a.NoPrefixRoute,
+			Short: "Leave out the route to the prefix",
+			Long:  "When false, the kernel adds a route for the prefix of each address."},
+		{Name: "preferred_lft", Value: &a.PreferredLft,
+			Short: "Preferred lifetime of IPv6 addresses: 0 or forever",
+			Long:  "With 0 an IPv6 address is deprecated: it serves whoever connects to it, but is not chosen as the source of other connections. With forever it may be."},
+		{Name: "probe", Value: &a.Probe, Reloadable: true,
+			Short: "Ask whether another host has the addresses before taking them",
+			Long:  "IPv4 addresses are probed as RFC 5227 says, with the short times below; IPv6 addresses by neighbour solicitations. An answer makes the start fail and names the MAC address of the other host."},
+		{Name: "probe_count", Value: &a.ProbeCount, Reloadable: true,
+			Short: "Number of probes",
+			Long:  "From 1 to 10."},
+		{Name: "probe_interval", Value: &a.ProbeInterval, Reloadable: true,
+			Short: "Time between two probes",
+			Long:  "All probes and the wait after the last one together may take 100 ms by default; longer times make a start take longer."},
+		{Name: "probe_wait", Value: &a.ProbeWait, Reloadable: true,
+			Short: "Time to wait for an answer after the last probe",
+			Long:  "Hosts answer within a millisecond on most networks."},
+		{Name: "gateway", Value: &a.Gateway, Reloadable: true,
+			Short: "Routers to announce the addresses to",
+			Long:  "Each is asked for its own address with the secondary IP as the sender; its answer proves that it learned the new place. Empty means the default routers of the interface."},
+		{Name: "refresh_interval", Value: &a.Refresh, Reloadable: true,
+			Short: "Time between two announcements while the addresses are held",
+			Long:  "Sent by the monitor operation. 0 turns it off."},
+	}
+}
+
+// Any says whether there are addresses.
+func (a *Addresses) Any() bool { return len(a.IP) > 0 }
+
+// Check reports what is wrong with the parameters as a whole.
+func (a *Addresses) Check() error {
+	_, err := a.Prefixes()
+	return err
+}
+
+// Prefixes are the addresses as they are to be installed.
+func (a *Addresses) Prefixes() ([]netip.Prefix, error) {
+	if len(a.IP) == 0 {
+		return nil, nil
+	}
+	bits4, bits6 := a.Netmask.split()
+	prefixes, err := vip.ParseAddrs(a.IP.String(), bits4, bits6)
+	if err != nil {
+		return nil, &ParamError{Name: "ip", Text: a.IP.String(), Err: err}
+	}
+	return prefixes, nil
+}
+
+// Set makes the addresses ready to use. Those of an earlier start are added to
+// it, so that a stop after a change of parameters leaves none behind. It is nil
+// if there are none.
+func (a *Addresses) Set(owner string, earlier []netip.Prefix, log *slog.Logger) (*vip.Set, error) {
+	prefixes, err := a.Prefixes()
+	if err != nil && len(earlier) == 0 {
+		return nil, err
+	}
+	for _, p := range earlier {
+		if !slices.ContainsFunc(prefixes, func(q netip.Prefix) bool { return q.Addr() == p.Addr() }) {
+			prefixes = append(prefixes, p)
+		}
+	}
+	if len(prefixes) == 0 {
+		return nil, nil
+	}
+	return vip.New(vip.Config{
+		Owner:       owner,
+		Addrs:       prefixes,
+		Interface:   string(a.NIC),
+		Label:       string(a.Label),
+		Source:      a.PreferredLft == "forever",
+		PrefixRoute: !bool(a.NoPrefixRoute),
+		Probe: vip.ProbeConfig{
+			Off:      !bool(a.Probe),
+			Count:    int(a.ProbeCount),
+			Interval: time.Duration(a.ProbeInterval),
+			Wait:     time.Duration(a.ProbeWait),
+		},
+		Gateways: a.Gateway.addrs(),
+	}, log)
+}
+
+// addressList keeps the text of each address; the prefix length depends on
+// cidr_netmask, which may be set later.
+type addressList []string
+
+func (v *addressList) Set(s string) error {
+	if _, err := vip.ParseAddrs(s, 32, 128); err != nil {
+		return err
+	}
+	*v = fields(s)
+	return nil
+}
+func (v *addressList) String() string { return strings.Join(*v, " ") }
+func (*addressList) OCFType() string  { return "string" }
+
+func (v addressList) addrs() []netip.Addr {
+	var addrs []netip.Addr
+	for _, text := range v {
+		// Set has looked at each of them.
+		if p, err := netip.ParsePrefix(text); err == nil {
+			addrs = append(addrs, p.Addr())
+		} else if a, err := netip.ParseAddr(text); err == nil {
+			addrs = append(addrs, a)
+		}
+	}
+	return addrs
+}
+
+// prefixBits is a prefix length; 0 means that of a single host.
+type prefixBits int
+
+func (v *prefixBits) Set(s string) error {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 || n > 128 {
+		return errors.New("must be a prefix length from 1 to 128, such as 24")
+	}
+	*v = prefixBits(n)
+	return nil
+}
+
+// split is the prefix length for addresses of each family.
+func (v prefixBits) split() (bits4, bits6 int) {
+	switch {
+	case v == 0:
+		return 32, 128
+	case v <= 32:
+		return int(v), 128
+	}
+	return 32, int(v)
+}
+
+func (v *prefixBits) String() string {
+	if *v == 0 {
+		return ""
+	}
+	return strconv.Itoa(int(*v))
+}
+func (*prefixBits) OCFType() string { return "integer" }
+
+type label string
+
+func (v *label) Set(s string) error {
+	if len(s) > 13 || strings.ContainsAny(s, " :/\t") {
+		return errors.New("must be at most 13 characters without spaces, slashes and colons")
+	}
+	*v = label(s)
+	return nil
+}
+func (v *label) String() string { return string(*v) }
+func (*label) OCFType() string  { return "string" }
+
+type preferredLifetime string
+
+func (v *preferredLifetime) Set(s string) error {
+	if s != "0" && s != "forever" {
+		return errors.New("must be 0 or forever")
+	}
+	*v = preferredLifetime(s)
+	return nil
+}
+func (v *preferredLifetime) String() string { return string(*v) }
+func (*preferredLifetime) OCFType() string  { return "string" }
+
+type count int
+
+func (v *count) Set(s string) error {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 || n > 10 {
+		return errors.New("must be a number from 1 to 10")
+	}
+	*v = count(n)
+	return nil
+}
+func (v *count) String() string { return strconv.Itoa(int(*v)) }
+func (*count) OCFType() string  { return "integer" }

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agents
+
+import (
+	"context"
+	"log/slog"
+	"time"
+)
+
+// Agent drives one resource on this node. Every method may be called at any
+// time and again after it was cut off half way; each keeps to the deadline of
+// its context. The parameters must have been set through Params before.
+type Agent interface {
+	// Params is the parameter table, bound to this agent's own fields.
+	Params() Table
+	// Start returns nil once the resource serves.
+	Start(ctx context.Context) error
+	// Stop returns nil once nothing of the resource is left on this node. It
+	// works with parameters missing or wrong: what was noted at the start, and
+	// what can be seen on the node, count for more.
+	Stop(ctx context.Context) error
+	// Monitor returns nil when the resource runs and is well,
+	// [ErrNotRunning] when it is proved to be cleanly stopped, and any other
+	// error when it is neither.
+	Monitor(ctx context.Context, depth Depth) error
+	// Validate checks the parameters by themselves (DepthShallow), or against
+	// this node as well (DepthProtocol and above).
+	Validate(ctx context.Context, depth Depth) error
+	// Reload makes changed reloadable parameters take effect without a restart.
+	Reload(ctx context.Context) error
+}
+
+// Depth says how deep a check looks: the OCF_CHECK_LEVEL of OCF 1.1.
+type Depth int
+
+const (
+	DepthShallow     Depth = 0  // state of unit, processes and addresses
+	DepthProtocol    Depth = 10 // the service answers in its protocol
+	DepthTransaction Depth = 20 // the service does a whole piece of its work
+)
+
+// Floor is the deepest supported depth that is not deeper than d, which is
+// what OCF 1.1 asks for when a level is not known.
+func (d Depth) Floor() Depth {
+	switch {
+	case d >= DepthTransaction:
+		return DepthTransaction
+	case d >= DepthProtocol:
+		return DepthProtocol
+	}
+	return DepthShallow
+}
+
+// Action is one operation with the figures suggested to the administrator.
+type Action struct {
+	Name     string
+	Timeout  time.Duration
+	Interval time.Duration // monitor only
+	Depth    Depth         // monitor only
+}
+
+// Type describes a kind of agent before any instance of it exists.
+type Type struct {
+	Name    string // OCF type, as in ocf:mailha:NAME
+	Short   string // one line, no full stop
+	Long    string // paragraphs separated by empty lines
+	Actions []Action
+	New     func(Env) Agent
+}
+
+// Env is what an agent gets from the one who runs it.
+type Env struct {
+	// Instance is the resource's name, unique on this node.
+	Instance string
+	// StateDir is a directory that is empty after a boot, such as /run/mailha.
+	StateDir string
+	// Units drives systemd.
+	Units Units
+	// Log receives what happens; nil discards it.
+	Log *slog.Logger
+}
+
+// Logger is the log that was given, or one that discards.
+func (e Env) Logger() *slog.Logger {
+	if e.Log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return e.Log
+}

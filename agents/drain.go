@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agents
+
+import (
+	"context"
+	"time"
+
+	"github.com/mailha/mailha/vip"
+)
+
+// drain closes the gate, lets clients finish, then the service its work, and
+// cuts what is left at the end of its time.
+func (s *Service) drain(ctx context.Context, rec record, until time.Time) Drained {
+	begin := time.Now()
+	ctx, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
+	var d Drained
+	if err := s.setGate(ctx, rec, s.GateMode.mode()); err != nil {
+		// A stop goes on: what cannot be refused is cut later.
+		s.log.Warn("cannot close the gate", "error", err)
+	}
+	d.Sessions, d.Cut = s.drainSessions(ctx, rec)
+	left, err := s.steps.Drain(ctx, rec.Facts)
+	if err != nil {
+		s.log.Warn("drain did not finish", "error", err)
+	}
+	d.Left = left
+	d.Took = time.Since(begin)
+	return d
+}
+
+// drainSessions waits until no client is connected. What is left when ctx ends
+// is counted as cut: the stop that follows ends it.
+func (s *Service) drainSessions(ctx context.Context, rec record) (began, cut int) {
+	addrs := hosts(rec.Addresses)
+	if len(addrs) == 0 && len(rec.Facts.Ports) == 0 {
+		return 0, 0 // nothing says which sessions are this service's
+	}
+	const pause = 20 * time.Millisecond
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	told := time.Now()
+	for first := true; ; first = false {
+		sessions, err := vip.Sessions(ctx, addrs, rec.Facts.Ports)
+		if err != nil {
+			s.log.Warn("cannot count sessions", "error", err)
+			return began, 0
+		}
+		if first {
+			began = len(sessions)
+		}
+		if len(sessions) == 0 {
+			return began, 0
+		}
+		if now := time.Now(); now.Sub(told) >= time.Second {
+			deadline, _ := ctx.Deadline()
+			s.log.Info("draining", "sessions", len(sessions), "seconds_left", int(deadline.Sub(now).Seconds()))
+			told = now
+		}
+		select {
+		case <-ctx.Done():
+			return began, len(sessions)
+		case <-tick.C:
+		}
+	}
+}

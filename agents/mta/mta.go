@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package mta is the agent for mail transfer agents. The agent knows SMTP and
+// what a queue means; a backend knows one product's files and processes.
+//
+// It must never change a product's configuration, and never touch a message:
+// what was accepted is the product's to keep.
+package mta
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/mailha/mailha/agents"
+)
+
+// Type describes the agent.
+func Type() agents.Type {
+	return agents.Type{
+		Name:  "mta",
+		Short: "Mail transfer agent with its secondary IP addresses",
+		Long: `Runs one instance of a mail transfer agent (Postfix) as a systemd unit, and the secondary IP addresses that follow it.
+
+A start returns when the instance greets its clients. A stop closes the ports to new clients, lets the connected ones finish their sessions, then the deliveries that are under way, each within the drain timeout, and only then stops the instance: nothing that was accepted is lost, and nothing is delivered twice because of a stop. It returns success only when no process of the instance is left and the addresses are gone, whatever became of the configuration, the software or the file system meanwhile.
+
+Monitors look at unit and addresses (depth 0), at the SMTP dialogue (depth 10), and at a message's way through the whole queue (depth 20).`,
+		Actions: []agents.Action{
+			{Name: "start", Timeout: time.Minute},
+			{Name: "stop", Timeout: time.Minute},
+			{Name: "monitor", Timeout: 20 * time.Second, Interval: 10 * time.Second, Depth: agents.DepthShallow},
+			{Name: "monitor", Timeout: 20 * time.Second, Interval: 30 * time.Second, Depth: agents.DepthProtocol},
+			{Name: "monitor", Timeout: 40 * time.Second, Interval: 120 * time.Second, Depth: agents.DepthTransaction},
+			{Name: "reload-agent", Timeout: 20 * time.Second},
+			{Name: "validate-all", Timeout: 20 * time.Second},
+			{Name: "meta-data", Timeout: 5 * time.Second},
+		},
+		New: func(env agents.Env) agents.Agent {
+			a := &agent{postfix: newPostfix()}
+			a.Service = agents.NewService(env, a)
+			return a
+		},
+	}
+}
+
+// backend is one product.
+type backend interface {
+	// Inspect is that of [agents.Steps].
+	Inspect(ctx context.Context) (agents.Facts, error)
+	// Settle keeps the queue's work from beginning, and waits for what is under
+	// way. It returns how many deliveries were not done when ctx ended.
+	Settle(ctx context.Context, f agents.Facts) (left int, err error)
+	// Queued says in which part of the queue a message is; empty: in none, it
+	// is done with.
+	Queued(f agents.Facts, id string) (string, error)
+}
+
+type agent struct {
+	*agents.Service
+	postfix   *postfix
+	recipient agents.Text
+}
+
+func (a *agent) backend() backend { return a.postfix }
+
+func (a *agent) Params() agents.Table {
+	table := append(a.postfix.params(), agents.Param{
+		Name: "check_recipient", Value: &a.recipient, Reloadable: true,
+		Short: "Where the test message of a monitor at depth 20 goes",
+		Long:  "Empty means an address of the instance itself that takes mail and discards it, so that nothing leaves the system.",
+	})
+	return append(table, a.Service.Params()...)
+}
+
+// Inspect asks the backend.
+func (a *agent) Inspect(ctx context.Context) (agents.Facts, error) { return a.backend().Inspect(ctx) }
+
+// Drain asks the backend.
+func (a *agent) Drain(ctx context.Context, f agents.Facts) (int, error) {
+	return a.backend().Settle(ctx, f)
+}
+
+// Check holds an SMTP dialogue, and at DepthTransaction follows a message until
+// the queue is done with it.
+func (a *agent) Check(ctx context.Context, f agents.Facts, depth agents.Depth) error {
+	c, err := dialSMTP(ctx, a.target(f))
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if depth < agents.DepthTransaction {
+		return c.Quit()
+	}
+	to := cmp.Or(string(a.recipient), a.postfix.sinkhole(c.Greeter))
+	id, err := c.Submit(to)
+	if err != nil {
+		return err
+	}
+	if err := c.Quit(); err != nil {
+		return err
+	}
+	return a.untilDone(ctx, f, id, to)
+}
+
+// untilDone waits until the queue has delivered the message.
+func (a *agent) untilDone(ctx context.Context, f agents.Facts, id, to string) error {
+	const pause = 20 * time.Millisecond
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	for {
+		where, err := a.backend().Queued(f, id)
+		if err != nil {
+			return err
+		}
+		switch where {
+		case "":
+			return nil
+		case "deferred", "hold", "corrupt":
+			return fmt.Errorf("test message %s to <%s> was accepted but is in the %s queue", id, to, where)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("test message %s to <%s> was accepted but is still in the %s queue", id, to, where)
+		case <-tick.C:
+		}
+	}
+}
+
+// target is where clients find the instance.
+func (a *agent) target(f agents.Facts) netip.AddrPort {
+	const smtp = 25
+	port := uint16(smtp)
+	if len(f.Ports) > 0 && !slices.Contains(f.Ports, smtp) {
+		port = f.Ports[0]
+	}
+	prefixes, err := a.Addresses.Prefixes()
+	if err == nil && len(prefixes) > 0 {
+		return netip.AddrPortFrom(prefixes[0].Addr(), port)
+	}
+	return netip.AddrPortFrom(f.Listen, port)
+}

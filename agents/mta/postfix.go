@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mta
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/unit"
+
+	"github.com/mailha/mailha/agents"
+	"github.com/mailha/mailha/agents/process"
+)
+
+// postfix is the backend for one instance of Postfix: postfix(1).
+type postfix struct {
+	configDir agents.Path
+	binary    agents.Path
+	unit      agents.Text
+}
+
+func newPostfix() *postfix {
+	return &postfix{configDir: "/etc/postfix", binary: "/usr/sbin/postfix"}
+}
+
+func (p *postfix) params() agents.Table {
+	return agents.Table{
+		{Name: "config_dir", Value: &p.configDir, Unique: "config_dir",
+			Short: "Configuration directory of the Postfix instance",
+			Long:  "The directory of its main.cf and master.cf. Instances on one node must also differ in queue_directory and data_directory."},
+		{Name: "binary", Value: &p.binary,
+			Short: "The postfix command",
+			Long:  "Its directory is where postconf is taken from, too."},
+		{Name: "unit", Value: &p.unit, Unique: "unit",
+			Short: "Systemd unit that runs the instance",
+			Long:  "Empty means the instance of mailha-postfix@.service for config_dir. It must not be enabled: the cluster starts it."},
+	}
+}
+
+// daemons is where Postfix's own programs are if nothing says otherwise.
+const daemons = "/usr/lib/postfix/sbin"
+
+// Inspect reads main.cf and master.cf by way of postconf(1).
+func (p *postfix) Inspect(ctx context.Context) (agents.Facts, error) {
+	facts := agents.Facts{Unit: string(p.unit)}
+	if facts.Unit == "" {
+		facts.Unit = "mailha-postfix@" + unit.UnitNamePathEscape(string(p.configDir)) + ".service"
+	}
+	// postfix(1) exports MAIL_CONFIG, and every daemon inherits it: that names
+	// the instance even when its configuration or its queue cannot be read.
+	facts.Process = process.Match{
+		ControlGroup: "/system.slice/" + unitSlice(facts.Unit) + facts.Unit,
+		Programs:     []string{daemons},
+		Environ:      "MAIL_CONFIG=" + string(p.configDir),
+	}
+	if _, err := os.Stat(string(p.binary)); err != nil {
+		return facts, fmt.Errorf("%w: no Postfix here: %w", agents.ErrInstalled, err)
+	}
+	if _, err := os.Stat(filepath.Join(string(p.configDir), "main.cf")); err != nil {
+		return facts, fmt.Errorf("%w: no configuration here: %w", agents.ErrInstalled, err)
+	}
+	main, err := p.postconf(ctx, "-h", "queue_directory", "daemon_directory", "inet_interfaces")
+	if err != nil {
+		return facts, err
+	}
+	lines := strings.Split(strings.TrimSuffix(main, "\n"), "\n")
+	if len(lines) != 3 {
+		return facts, fmt.Errorf("%w: postconf printed %d lines for 3 parameters of %s", agents.ErrNode, len(lines), p.configDir)
+	}
+	facts.DataDir = lines[0]
+	if lines[1] != daemons {
+		facts.Process.Programs = append(facts.Process.Programs, lines[1])
+	}
+	facts.Listen = listenAddr(lines[2])
+	master, err := p.postconf(ctx, "-M")
+	if err != nil {
+		return facts, err
+	}
+	if facts.Ports, err = inetPorts(master); err != nil {
+		return facts, fmt.Errorf("%w: %s/master.cf: %w", agents.ErrNode, p.configDir, err)
+	}
+	if _, err := os.Stat(facts.DataDir); err != nil {
+		return facts, fmt.Errorf("%w: the queue is not here: %w; is its file system mounted?", agents.ErrInstalled, err)
+	}
+	return facts, nil
+}
+
+// unitSlice is the slice below system.slice that systemd makes for the
+// instances of a template: systemd.slice(5), systemd.unit(5) DefaultSlice.
+func unitSlice(name string) string {
+	template, _, ok := strings.Cut(name, "@")
+	if !ok {
+		return ""
+	}
+	return "system-" + unit.UnitNameEscape(template) + ".slice/"
+}
+
+func (p *postfix) postconf(ctx context.Context, args ...string) (string, error) {
+	const patience = 10 * time.Second
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	path := filepath.Join(filepath.Dir(string(p.binary)), "postconf")
+	cmd := exec.CommandContext(ctx, path, append([]string{"-c", string(p.configDir)}, args...)...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	cmd.WaitDelay = time.Second
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("%w: %s: %w: %s", agents.ErrNode, cmd, err, lastLine(stderr.String()))
+	}
+	return stdout.String(), nil
+}
+
+func lastLine(s string) string {
+	s = strings.TrimSpace(s)
+	return s[strings.LastIndexByte(s, '\n')+1:]
+}
+
+// inetPorts lists the TCP ports of the services of type inet that postconf -M
+// prints. A service is a port, or a host and a port: master(5).
+func inetPorts(master string) ([]uint16, error) {
+	var ports []uint16
+	for line := range strings.Lines(master) {
+		f := strings.Fields(line)
+		if len(f) < 2 || f[1] != "inet" {
+			continue
+		}
+		name := f[0][strings.LastIndexByte(f[0], ':')+1:]
+		n, err := net.LookupPort("tcp", name)
+		if err != nil || n == 0 {
+			return nil, fmt.Errorf("service %q: no such TCP port", f[0])
+		}
+		ports = append(ports, uint16(n))
+	}
+	return ports, nil
+}
+
+// listenAddr is an address on which the instance itself listens: postconf(5)
+// inet_interfaces.
+func listenAddr(interfaces string) netip.Addr {
+	for _, field := range strings.FieldsFunc(interfaces, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' }) {
+		if addr, err := netip.ParseAddr(strings.Trim(field, "[]")); err == nil {
+			return addr
+		}
+	}
+	return netip.AddrFrom4([4]byte{127, 0, 0, 1})
+}
+
+// sinkhole is an address that the instance takes mail for and discards:
+// postconf(5) double_bounce_sender.
+func (*postfix) sinkhole(greeter string) string { return "double-bounce@" + greeter }
+
+// Queued looks where the message's file is: postconf(5) queue_directory. The
+// deferred queue is spread over directories, one or two levels of them.
+func (*postfix) Queued(f agents.Facts, id string) (string, error) {
+	for _, queue := range []string{"incoming", "active", "deferred", "hold", "corrupt"} {
+		for _, depth := range []string{"", "?", "?/?"} {
+			found, err := filepath.Glob(filepath.Join(f.DataDir, queue, depth, id))
+			if err != nil {
+				return "", fmt.Errorf("look for message %s: %w", id, err)
+			}
+			if len(found) > 0 {
+				return queue, nil
+			}
+		}
+	}
+	if _, err := os.Stat(filepath.Join(f.DataDir, "active")); errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("look for message %s: %w", id, err)
+	}
+	return "", nil
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agents
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/mailha/mailha/agents/process"
+)
+
+func TestRecordReadsBack(t *testing.T) {
+	r := records{dir: filepath.Join(t.TempDir(), "not", "yet"), instance: "p_mta:0"}
+	if _, found, err := r.load(); found || err != nil {
+		t.Fatalf("load before save: found %v, %v", found, err)
+	}
+	want := record{
+		Facts: Facts{
+			Unit: "x.service", Ports: []uint16{25}, DataDir: "/q", Listen: netip.MustParseAddr("::1"),
+			Process: process.Match{ControlGroup: "/system.slice/x.service", Programs: []string{"/usr/lib/x"}, Environ: "A=b"},
+		},
+		Addresses: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("2001:db8::1/128")},
+		Interface: "eth0",
+		Started:   time.Now(),
+	}
+	if err := r.save(want); err != nil {
+		t.Fatal(err)
+	}
+	got, found, err := r.load()
+	if !found || err != nil {
+		t.Fatalf("load: found %v, %v", found, err)
+	}
+	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Prefix{}, netip.Addr{}), cmpopts.EquateApproxTime(0)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	info, err := os.Stat(r.path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %s, want 0600", info.Mode())
+	}
+	for range 2 { // removing twice is no error
+		if err := r.remove(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestRecordPathsDiffer(t *testing.T) {
+	seen := map[string]string{}
+	for _, instance := range []string{"a", "A", "a:0", "a_0", "a%3a0", "../a", "a/b", "a.b", "", "ü"} {
+		path := records{dir: "/run/x", instance: instance}.path()
+		if filepath.Dir(path) != "/run/x" {
+			t.Errorf("instance %q leads out of the directory: %s", instance, path)
+		}
+		if other, dup := seen[path]; dup {
+			t.Errorf("instances %q and %q share %s", instance, other, path)
+		}
+		seen[path] = instance
+	}
+}
+
+func TestRecordThatIsDamaged(t *testing.T) {
+	r := records{dir: t.TempDir(), instance: "x"}
+	if err := os.WriteFile(r.path(), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, found, err := r.load(); err == nil || found {
+		t.Errorf("a damaged record was taken: found %v, %v", found, err)
+	}
+}

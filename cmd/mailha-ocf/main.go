@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command mailha-ocf is the multi-call binary behind every ocf:mailha:* agent.
+// It is executed every few seconds on every node, so it must never link what it
+// does not need for that: see the test of its dependencies.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/mailha/mailha/agents"
+	"github.com/mailha/mailha/agents/mta"
+	"github.com/mailha/mailha/agents/service"
+	"github.com/mailha/mailha/internal/ocf"
+)
+
+// version is set by the linker.
+var version = "0.0.0"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	code := run(ctx, os.Args, os.Environ(), os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
+	p := ocf.Program{
+		Types:    []agents.Type{agents.VIPType(), mta.Type(), service.Type()},
+		Version:  version,
+		StateDir: "/run/mailha",
+	}
+	return int(p.Run(ctx, ocf.Call{Args: args, Environ: environ, Stdout: stdout, Stderr: stderr}))
+}

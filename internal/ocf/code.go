@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ocf
+
+import (
+	"errors"
+
+	"github.com/mailha/mailha/agents"
+)
+
+// Code is an exit code of the OCF resource agent API 1.1, section 3.5.
+type Code int
+
+const (
+	Success       Code = 0
+	Generic       Code = 1
+	Args          Code = 2 // this node cannot run it with these parameters
+	Unimplemented Code = 3
+	Perm          Code = 4
+	Installed     Code = 5 // this node lacks something
+	Configured    Code = 6 // no node can run it with these parameters
+	NotRunning    Code = 7
+	Degraded      Code = 190
+)
+
+// String is the name that OCF gives the code.
+func (c Code) String() string {
+	switch c {
+	case Success:
+		return "success"
+	case Generic:
+		return "generic error"
+	case Args:
+		return "invalid parameter on this node"
+	case Unimplemented:
+		return "unimplemented action"
+	case Perm:
+		return "insufficient privileges"
+	case Installed:
+		return "not installed"
+	case Configured:
+		return "not configured correctly"
+	case NotRunning:
+		return "not running"
+	case Degraded:
+		return "degraded"
+	}
+	return "unknown code"
+}
+
+// codeOf classifies an error of any action but stop and probe.
+func codeOf(err error) Code {
+	switch {
+	case err == nil:
+		return Success
+	case errors.Is(err, errAction):
+		return Unimplemented
+	case errors.Is(err, agents.ErrNotRunning):
+		return NotRunning
+	case errors.Is(err, agents.ErrDegraded):
+		return Degraded
+	case errors.Is(err, agents.ErrParameter):
+		return Configured
+	case errors.Is(err, agents.ErrInstalled):
+		return Installed
+	case errors.Is(err, agents.ErrPermission):
+		return Perm
+	case errors.Is(err, agents.ErrNode):
+		return Args
+	}
+	return Generic
+}
+
+// codeFor narrows the code to what an action may say. A stop that failed is
+// never anything but an ordinary failure: the codes that mean "cannot run here"
+// would be read as a reason to look no further. A probe on a node that lacks
+// the service finds that nothing runs there.
+func codeFor(a action, err error) Code {
+	code := codeOf(err)
+	switch {
+	case a.name == "stop" && code != Success:
+		return Generic
+	case a.probe() && (code == Installed || code == Configured || code == Args):
+		return NotRunning
+	}
+	return code
+}

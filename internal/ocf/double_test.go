@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ocf
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mailha/mailha/agents"
+)
+
+// fake is an agent that answers as told and notes what it was asked.
+type fake struct {
+	size     agents.Ports
+	name     agents.Text
+	err      error
+	calls    []string
+	deadline time.Duration
+	panics   bool
+}
+
+func (f *fake) Params() agents.Table {
+	return agents.Table{
+		{Name: "name", Value: &f.name, Required: true, Unique: "name", Short: "A name", Long: "What it is called."},
+		{Name: "ports", Value: &f.size, Reloadable: true, Short: "Some ports"},
+	}
+}
+
+func (f *fake) note(ctx context.Context, call string) error {
+	if f.panics {
+		panic("a fault of ours")
+	}
+	f.calls = append(f.calls, call)
+	if d, ok := ctx.Deadline(); ok {
+		f.deadline = time.Until(d)
+	}
+	return f.err
+}
+
+func (f *fake) Start(ctx context.Context) error  { return f.note(ctx, "start") }
+func (f *fake) Stop(ctx context.Context) error   { return f.note(ctx, "stop") }
+func (f *fake) Reload(ctx context.Context) error { return f.note(ctx, "reload") }
+func (f *fake) Monitor(ctx context.Context, d agents.Depth) error {
+	return f.note(ctx, "monitor "+string(rune('0'+d/10)))
+}
+func (f *fake) Validate(ctx context.Context, d agents.Depth) error {
+	return f.note(ctx, "validate "+string(rune('0'+d/10)))
+}
+
+// call runs the fake as the agent "thing".
+func call(t *testing.T, f *fake, args []string, environ ...string) (code Code, stdout, stderr string) {
+	t.Helper()
+	p := Program{
+		Version:  "1.2.3",
+		StateDir: t.TempDir(),
+		Types: []agents.Type{{
+			Name:  "thing",
+			Short: "A thing",
+			Long:  "Does what a thing does.\n\nAnd then some more of it, at such length that a line of text on a terminal has to be broken.",
+			Actions: []agents.Action{
+				{Name: "start", Timeout: 40 * time.Second},
+				{Name: "stop", Timeout: 50 * time.Second},
+				{Name: "monitor", Timeout: 20 * time.Second, Interval: 10 * time.Second},
+				{Name: "monitor", Timeout: 30 * time.Second, Interval: time.Minute, Depth: agents.DepthTransaction},
+				{Name: "reload-agent", Timeout: 20 * time.Second},
+				{Name: "validate-all", Timeout: 20 * time.Second},
+				{Name: "meta-data", Timeout: 5 * time.Second},
+			},
+			New: func(agents.Env) agents.Agent { return f },
+		}},
+	}
+	var out, errs bytes.Buffer
+	code = p.Run(t.Context(), Call{Args: args, Environ: environ, Stdout: &out, Stderr: &errs})
+	return code, out.String(), errs.String()
+}
+
+// reasons are the lines that the cluster manager takes as the reason.
+func reasons(stderr string) []string {
+	var found []string
+	for line := range strings.Lines(stderr) {
+		if rest, ok := strings.CutPrefix(line, "ocf-exit-reason:"); ok {
+			found = append(found, strings.TrimSuffix(rest, "\n"))
+		}
+	}
+	return found
+}

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ocf
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/mailha/mailha/agents"
+	"github.com/mailha/mailha/agents/unit"
+)
+
+// Program is the multi-call binary behind every ocf:mailha:* agent.
+type Program struct {
+	Types    []agents.Type
+	Version  string
+	StateDir string // empty after a boot
+	Bus      string // D-Bus address of systemd's bus; empty: the system's own
+}
+
+// Call is one execution of it: what the operating system hands to a process.
+type Call struct {
+	Args           []string // the program's name first
+	Environ        []string
+	Stdout, Stderr io.Writer
+}
+
+// Run performs one action and returns the exit code. The agent is named by the
+// program's own name, which is a link then, or by the first argument.
+func (p *Program) Run(ctx context.Context, c Call) (code Code) {
+	defer func() {
+		// The runtime would exit with 2, which OCF reads as a reason to ban the node.
+		if r := recover(); r != nil {
+			fmt.Fprintf(c.Stderr, "%s\nocf-exit-reason:internal error: %v; please report it\n", debug.Stack(), r)
+			code = Generic
+		}
+	}()
+	t, args, err := p.agent(c.Args)
+	if err != nil {
+		fmt.Fprintln(c.Stderr, err)
+		p.writeTypes(c.Stderr)
+		return Unimplemented
+	}
+	name := "help"
+	if len(args) > 0 {
+		name, args = args[0], args[1:]
+	}
+	switch name {
+	case "meta-data", "metadata":
+		if err := writeMetadata(c.Stdout, t, p.Version); err != nil {
+			fmt.Fprintln(c.Stderr, err)
+			return Generic
+		}
+		return Success
+	case "help", "usage", "-h", "--help":
+		writeHelp(c.Stdout, t, filepath.Base(c.Args[0]))
+		return Success
+	}
+	e, envErr := parseEnviron(name, append(slices.Clone(c.Environ), assignments(args)...))
+	err = p.act(ctx, t, e, envErr, c.Stderr)
+	code = codeFor(e.action, err)
+	if err != nil && !(e.action.probe() && code == NotRunning) {
+		fmt.Fprintf(c.Stderr, "%s%s\n", e.reasonPrefix, oneLine(err))
+	}
+	return code
+}
+
+// agent finds out which agent is meant.
+func (p *Program) agent(args []string) (agents.Type, []string, error) {
+	if len(args) == 0 {
+		return agents.Type{}, nil, errors.New("called without a name")
+	}
+	called, rest := filepath.Base(args[0]), args[1:]
+	for range 2 {
+		if i := slices.IndexFunc(p.Types, func(t agents.Type) bool { return t.Name == called }); i >= 0 {
+			return p.Types[i], rest, nil
+		}
+		if len(rest) == 0 {
+			break
+		}
+		called, rest = rest[0], rest[1:]
+	}
+	return agents.Type{}, nil, fmt.Errorf("usage: %s AGENT ACTION [NAME=VALUE ...]; there is no agent %q", filepath.Base(args[0]), called)
+}
+
+func (p *Program) writeTypes(w io.Writer) {
+	for _, t := range p.Types {
+		fmt.Fprintf(w, "  %-10s %s\n", t.Name, t.Short)
+	}
+}
+
+// assignments turns the NAME=VALUE arguments of a person into what a cluster
+// manager would have put into the environment. OCF wants others ignored.
+func assignments(args []string) []string {
+	var pairs []string
+	for _, arg := range args {
+		if strings.Contains(arg, "=") {
+			pairs = append(pairs, paramPrefix+arg)
+		}
+	}
+	return pairs
+}
+
+// act runs the action within the time that the caller gives it.
+func (p *Program) act(ctx context.Context, t agents.Type, e environ, envErr error, stderr io.Writer) error {
+	a := e.action
+	if !declared(t, a.name) {
+		return fmt.Errorf("%w: %s", errAction, a.name)
+	}
+	if envErr != nil && a.name != "stop" {
+		return envErr
+	}
+	ctx, cancel := context.WithTimeout(ctx, a.time(t))
+	defer cancel()
+
+	log := newLog(stderr)
+	units := unit.New(p.Bus, log)
+	defer units.Close()
+	agent := t.New(agents.Env{Instance: e.instance, StateDir: p.StateDir, Units: units, Log: log})
+	table := agent.Params()
+	paramErr := table.Parse(e.values)
+	if unknown := table.Unknown(e.values); unknown != nil {
+		if a.name == "validate-all" {
+			paramErr = errors.Join(paramErr, unknown)
+		} else {
+			log.Warn(oneLine(unknown))
+		}
+	}
+	if os.Geteuid() != 0 && a.name != "validate-all" {
+		return fmt.Errorf("%w: %s needs root", agents.ErrPermission, a.name)
+	}
+	switch a.name {
+	case "start":
+		if paramErr != nil {
+			return paramErr
+		}
+		if err := agent.Validate(ctx, agents.DepthShallow); err != nil {
+			return err
+		}
+		return agent.Start(ctx)
+	case "stop":
+		if paramErr != nil {
+			log.Warn("stopping in spite of bad parameters", "error", oneLine(paramErr))
+		}
+		return agent.Stop(ctx)
+	case "monitor":
+		return monitor(ctx, agent, a, paramErr)
+	case "validate-all":
+		if paramErr != nil {
+			return paramErr
+		}
+		return agent.Validate(ctx, a.depth)
+	case "reload-agent":
+		if paramErr != nil {
+			return paramErr
+		}
+		return agent.Reload(ctx)
+	}
+	return fmt.Errorf("%w: %s", errAction, a.name)
+}
+
+// monitor asks even with bad parameters: what they did not break may run.
+func monitor(ctx context.Context, agent agents.Agent, a action, paramErr error) error {
+	if paramErr == nil {
+		return agent.Monitor(ctx, a.depth)
+	}
+	if err := agent.Monitor(ctx, agents.DepthShallow); errors.Is(err, agents.ErrNotRunning) {
+		return paramErr
+	}
+	// Not [agents.ErrParameter]: that would stop the resource everywhere.
+	return fmt.Errorf("something of the resource is here, but its parameters are bad: %s", oneLine(paramErr))
+}
+
+// time is what the action may take: a little less than the caller allows, so
+// that it is us who say what went wrong.
+func (a action) time(t agents.Type) time.Duration {
+	given := a.timeout
+	if given == 0 {
+		given = suggestedTimeout(t, a.name)
+	}
+	return given - min(time.Second, given/10)
+}
+
+// newLog writes lines without a time: the cluster manager's log adds one.
+func newLog(w io.Writer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{
+		ReplaceAttr: func(groups []string, attr slog.Attr) slog.Attr {
+			if len(groups) == 0 && attr.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return attr
+		},
+	}))
+}
+
+func oneLine(err error) string {
+	return strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
+}
