@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lab
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/mailha/mailha/internal/lab/disk"
+)
+
+func (n *Node) consoleFile() string { return filepath.Join(runDir(n.lab.name), n.name+".console") }
+
+// boot starts nspawn and follows its notifications (sd_notify(3)): first the
+// PID of the node's own PID 1, then that it has finished booting.
+func (n *Node) boot(ctx context.Context) error {
+	var s nodeState
+	if n.lab.state.Disk {
+		var err error
+		if s.Loop, err = disk.Attach(n.lab.diskFile()); err != nil {
+			return err
+		}
+	}
+	if err := save(n.stateFile(), s); err != nil {
+		return err
+	}
+	if err := n.execGroup().create(); err != nil {
+		return err
+	}
+	path := filepath.Join(runDir(n.lab.name), n.name+".notify")
+	os.Remove(path)
+	notify, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		return err
+	}
+	defer notify.Close()
+
+	cmd, err := n.nspawn(s.Loop, path)
+	if err != nil {
+		return err
+	}
+	if s.Supervisor, err = findProcess(cmd.Process.Pid); err != nil {
+		return err
+	}
+	if err := save(n.stateFile(), s); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		cmd.Wait() // reaps it, whenever that is
+		cancel(errDied)
+	}()
+	return n.follow(ctx, notify, s)
+}
+
+// nspawn starts the node inside the bridge's namespace, which systemd-nspawn
+// then takes for the host's: the node's network namespace is its own and goes
+// with it. A named one would live on after a kill and answer for the dead.
+func (n *Node) nspawn(loop, notify string) (*exec.Cmd, error) {
+	argv := []string{
+		"nsenter", "--net=" + filepath.Join(netnsDir, lanNS(n.lab.name)), "--",
+		"systemd-nspawn", "--quiet", "--boot", "--settings=no",
+		"--directory=" + n.root(), "--machine=" + n.name,
+		"--register=no", "--keep-unit",
+		"--private-network", "--network-bridge=" + bridge,
+		"--bind=" + n.lab.ShareDir() + ":" + SharePath,
+		"--bind-ro=" + n.lab.binary() + ":/usr/sbin/fence_lab",
+		"--console=pipe", "--link-journal=no", "--resolv-conf=off", "--timezone=off",
+		"--notify-ready=yes",
+	}
+	if loop != "" {
+		argv = append(argv, "--bind="+loop+":"+DiskPath)
+	}
+	argv = n.cgroup().joining(argv...)
+	console, err := os.OpenFile(n.consoleFile(), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer console.Close()
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+notify, "SYSTEMD_NSPAWN_LOCK=0")
+	cmd.Stdout, cmd.Stderr = console, console
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	return cmd, cmd.Start()
+}
+
+// follow reads notifications until the node has booted, and keeps the leader's
+// PID as soon as it is known, so that a node that hangs while booting can be
+// killed.
+func (n *Node) follow(ctx context.Context, notify *net.UnixConn, s nodeState) error {
+	stop := context.AfterFunc(ctx, func() { notify.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	buf := make([]byte, 4096)
+	for {
+		size, err := notify.Read(buf)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err != nil {
+			return err
+		}
+		for line := range strings.Lines(string(buf[:size])) {
+			key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+			switch {
+			case key == "X_NSPAWN_LEADER_PID":
+				pid, err := strconv.Atoi(value)
+				if err != nil {
+					return fmt.Errorf("leader PID: %w", err)
+				}
+				if s.Leader, err = findProcess(pid); err != nil {
+					return err
+				}
+				if err := save(n.stateFile(), s); err != nil {
+					return err
+				}
+			case key == "READY" && value == "1" && s.Leader.PID != 0:
+				return nil
+			}
+		}
+	}
+}
+
+// prepare makes the node's root: what it writes goes to a layer of its own
+// above the base image.
+func (n *Node) prepare(base string) error {
+	for _, d := range []string{"upper", "work", "merged"} {
+		if err := os.MkdirAll(filepath.Join(n.dir(), d), 0o755); err != nil {
+			return err
+		}
+	}
+	options := fmt.Sprintf("lowerdir=%s,upperdir=%s/upper,workdir=%[2]s/work,index=off", base, n.dir())
+	if err := unix.Mount("mailha-lab", n.root(), "overlay", 0, options); err != nil {
+		return fmt.Errorf("overlay on %s: %w", n.root(), err)
+	}
+	for path, data := range n.files() {
+		if err := n.Push(path, []byte(data), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// files are those that tell one node from another.
+func (n *Node) files() map[string]string {
+	return map[string]string{
+		"/etc/hostname":        n.name + "\n",
+		"/etc/machine-id":      fmt.Sprintf("%032x\n", 0xa0+n.number), // same at every boot, so that journals go on
+		"/etc/mailha-lab/addr": fmt.Sprintf("%s/%d %s/%d\n", n.Addr4(), Subnet4.Bits(), n.Addr6(), Subnet6.Bits()),
+		"/etc/hosts":           n.lab.hosts(),
+	}
+}

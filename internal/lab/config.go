@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"regexp"
+)
+
+// Networks of every lab, behind eth0 of each node and host.
+var (
+	Subnet4 = netip.MustParsePrefix("10.77.0.0/24")
+	Subnet6 = netip.MustParsePrefix("fd77::/64")
+)
+
+const (
+	// DiskPath is the shared disk, an ext4 file system, in each node.
+	DiskPath = "/dev/mailha-shared"
+	// SharePath is the directory that all nodes and the host share, in each node.
+	SharePath = "/lab"
+	// MaxNodes is how many nodes a lab can have.
+	MaxNodes = 9
+
+	clientOctet = 100
+	nodeOctet   = 10
+)
+
+var (
+	// ErrInUse means that the lab's owner is alive.
+	ErrInUse = errors.New("lab is in use")
+	// ErrNoLab means that there is no lab of that name.
+	ErrNoLab = errors.New("no such lab")
+	// ErrNotRunning means that the node is powered off.
+	ErrNotRunning = errors.New("node is not running")
+)
+
+// Config says what kind of lab to make.
+type Config struct {
+	// Name tells labs apart: a lower-case letter, then up to 15 lower-case
+	// letters or digits.
+	Name string
+	// Nodes is how many nodes to make, 1 to MaxNodes; 0 means 1.
+	Nodes int
+	// Disk asks for a shared disk: ext4 with multi-mount protection, which one
+	// node at a time can mount from DiskPath.
+	Disk bool
+	// Log receives progress lines; nil discards them.
+	Log io.Writer
+	// Binary is a static build of internal/cmd/lab, which serves as keeper on
+	// the host and as fence agent in the nodes; empty builds it with "go build".
+	Binary string
+	// Detached makes a lab without keeper and fencing, for a caller who goes on
+	// with HandOver and then ends.
+	Detached bool
+}
+
+var nameRE = regexp.MustCompile(`^[a-z][a-z0-9]{0,15}$`)
+
+func checkName(name string) error {
+	if !nameRE.MatchString(name) {
+		return fmt.Errorf("lab name %q: want a lower-case letter, then up to 15 lower-case letters or digits", name)
+	}
+	return nil
+}
+
+func (c *Config) complete() error {
+	if err := checkName(c.Name); err != nil {
+		return err
+	}
+	if c.Nodes == 0 {
+		c.Nodes = 1
+	}
+	if c.Nodes < 1 || c.Nodes > MaxNodes {
+		return fmt.Errorf("lab %s: %d nodes asked for, 1 to %d are possible", c.Name, c.Nodes, MaxNodes)
+	}
+	if c.Log == nil {
+		c.Log = io.Discard
+	}
+	return nil
+}
+
+func ip4(octet int) netip.Addr {
+	a := Subnet4.Addr().As4()
+	a[3] = byte(octet)
+	return netip.AddrFrom4(a)
+}
+
+// ip6 gives fd77::N where N reads like the IPv4 octet: node 1 is fd77::11.
+func ip6(octet int) netip.Addr {
+	return netip.MustParseAddr(fmt.Sprintf("fd77::%d", octet))
+}

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scenario
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"github.com/mailha/mailha/internal/lab"
+	"github.com/mailha/mailha/internal/lab/cluster"
+	"github.com/mailha/mailha/internal/traffic"
+)
+
+//go:embed setup.sh
+var setup []byte
+
+// Where things are on the stage.
+const (
+	vip4     = "10.77.0.50"
+	vip6     = "fd77::50"
+	sinkAddr = "10.77.0.101"
+	smtpPort = ":25"
+	// MTA is the resource that the acts are about.
+	MTA = "p_mta"
+	// Policy is another service on the same node, which no act on the MTA may touch.
+	Policy = "p_policy"
+	group  = "g_mail"
+)
+
+// Stage is a cluster with a client and a sink around it.
+type Stage struct {
+	Lab     *lab.Lab
+	Cluster *cluster.Cluster
+
+	dir   string // ledgers and the traffic program
+	sink  *traffic.Sink
+	probe *traffic.Probe
+	acts  int
+}
+
+// Up brings the stage up. Source is the directory of this module, Dir one in
+// which ledgers are left. Progress goes to log.
+func Up(ctx context.Context, name, source, dir string, log io.Writer) (s *Stage, err error) {
+	if err := build(ctx, source, dir); err != nil {
+		return nil, err
+	}
+	l, err := lab.Up(ctx, lab.Config{Name: name, Nodes: 3, Disk: true, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	s = &Stage{Lab: l, dir: dir}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Down())
+		}
+	}()
+	if err := s.install(ctx, source); err != nil {
+		return nil, err
+	}
+	if err := s.makeDisk(ctx); err != nil {
+		return nil, err
+	}
+	if s.Cluster, err = cluster.Form(ctx, l, cluster.Options{}); err != nil {
+		return nil, err
+	}
+	return s, s.startTraffic(ctx)
+}
+
+// Down removes everything.
+func (s *Stage) Down() error {
+	const patience = 10 * time.Second
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	var errs []error
+	if s.probe != nil {
+		_, err := s.probe.Stop(ctx)
+		errs = append(errs, err)
+	}
+	if s.sink != nil {
+		_, err := s.sink.Stop(ctx)
+		errs = append(errs, err)
+	}
+	return errors.Join(append(errs, s.Lab.Down())...)
+}
+
+// explain adds what the cluster says of itself to an error.
+func (s *Stage) explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	out, statusErr := s.Cluster.Output(ctx, "crm_mon", "--one-shot", "--inactive", "--failcounts")
+	return errors.Join(err, statusErr, errors.New(out))
+}
+
+// build makes the program that the client and the sink run.
+func build(ctx context.Context, source, dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("build: %w", err)
+	}
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(dir, "traffic"), "./internal/cmd/traffic")
+	cmd.Dir = source
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", cmd, err, out)
+	}
+	return nil
+}
+
+// install puts mailha on every node the way that a packager would.
+func (s *Stage) install(ctx context.Context, source string) error {
+	cmd := exec.CommandContext(ctx, "make", "-s", "install", "DESTDIR="+filepath.Join(s.Lab.ShareDir(), "install"))
+	cmd.Dir = source
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", cmd, err, out)
+	}
+	return s.Lab.Each(func(n *lab.Node) error {
+		if err := n.Push("/root/setup.sh", setup, 0o755); err != nil {
+			return err
+		}
+		_, err := n.Output(ctx, "/root/setup.sh")
+		return err
+	})
+}
+
+// makeDisk makes the directories of the queue, once.
+func (s *Stage) makeDisk(ctx context.Context) error {
+	const script = `mount ` + lab.DiskPath + ` /srv/mail && install -d /srv/mail/queue && install -d -o postfix /srv/mail/data && umount /srv/mail`
+	_, err := s.Lab.Nodes()[0].Output(ctx, "sh", "-c", script)
+	return err
+}
+
+func (s *Stage) startTraffic(ctx context.Context) error {
+	host, err := s.Lab.AddHost(ctx, "sink", netip.MustParseAddr(sinkAddr))
+	if err != nil {
+		return err
+	}
+	if s.sink, err = traffic.StartSink(ctx, s.on(host), traffic.SinkConfig{
+		Listen: []string{sinkAddr + smtpPort},
+		Ledger: s.sinkLedger(),
+	}); err != nil {
+		return err
+	}
+	s.probe, err = traffic.StartProbe(ctx, s.on(s.Lab.Client()), traffic.ProbeConfig{ICMP: vip4, Banner: vip4 + smtpPort})
+	return err
+}
+
+func (s *Stage) on(h *lab.Host) traffic.Command {
+	return func(ctx context.Context, argv ...string) *exec.Cmd {
+		return h.Command(ctx, append([]string{filepath.Join(s.dir, "traffic")}, argv...)...)
+	}
+}
+
+func (s *Stage) sinkLedger() string { return filepath.Join(s.dir, "sink.jsonl") }

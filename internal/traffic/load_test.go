@@ -1,0 +1,568 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package traffic
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// reaction is what a double does at a stage of its first session: it says something, then goes on, ends the connection
+// or falls silent.
+type reaction struct {
+	say string
+	end string // "", "close", "reset" or "silence"
+}
+
+// double is a server that reacts at one stage of its first connection in its own way, and is well-behaved otherwise.
+// The stages are greeting, EHLO, MAIL, RCPT, DATA, body, dot, idle (between two messages), and QUIT.
+type double struct {
+	stage    string
+	reaction reaction
+	conns    atomic.Int32
+	quits    atomic.Int32
+}
+
+func startDouble(t *testing.T, stage string, r reaction) (d *double, addr string) {
+	t.Helper()
+	d = &double{stage: stage, reaction: r}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			first := d.conns.Add(1) == 1
+			stop := context.AfterFunc(t.Context(), func() { conn.Close() })
+			wg.Go(func() {
+				defer stop()
+				defer conn.Close()
+				d.serve(conn.(*net.TCPConn), first)
+			})
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		wg.Wait()
+	})
+	return d, l.Addr().String()
+}
+
+// at says what is due at a stage and reports whether the session goes on.
+func (d *double) at(conn *net.TCPConn, first bool, stage, say string) bool {
+	if !first || stage != d.stage {
+		_, err := io.WriteString(conn, say)
+		return err == nil
+	}
+	io.WriteString(conn, d.reaction.say)
+	switch d.reaction.end {
+	case "reset":
+		conn.SetLinger(0)
+		return false
+	case "close":
+		return false
+	case "silence":
+		io.Copy(io.Discard, conn)
+		return false
+	}
+	return true
+}
+
+func (d *double) serve(conn *net.TCPConn, first bool) {
+	br := bufio.NewReader(conn)
+	if !d.at(conn, first, "greeting", "220 double\r\n") {
+		return
+	}
+	for {
+		line, err := br.ReadString('\n')
+		if err != nil {
+			return
+		}
+		verb := line[:4]
+		say := "250 ok\r\n"
+		switch verb {
+		case "DATA":
+			say = "354 go\r\n"
+		case "QUIT":
+			d.quits.Add(1)
+			say = "221 bye\r\n"
+		}
+		if !d.at(conn, first, verb, say) || verb == "QUIT" {
+			return
+		}
+		if verb == "DATA" && !(first && d.stage == "DATA") && !d.data(conn, br, first) {
+			return
+		}
+	}
+}
+
+func (d *double) data(conn *net.TCPConn, br *bufio.Reader, first bool) bool {
+	if first && d.stage == "body" {
+		br.ReadString('\n')
+		return d.at(conn, first, "body", "")
+	}
+	for line := ""; line != ".\r\n"; {
+		var err error
+		if line, err = br.ReadString('\n'); err != nil {
+			return false
+		}
+	}
+	return d.at(conn, first, "dot", "250 taken\r\n") && d.at(conn, first, "idle", "")
+}
+
+func testLoad(to string) LoadConfig {
+	return LoadConfig{
+		To: to, Run: "r", RcptDomain: "sink.test", From: "load@load.test", Helo: "load.test",
+		Rate: 2000, Sessions: 1, PerSession: 1, Messages: 1, Retry: 10 * time.Millisecond, Grace: 10 * time.Second,
+		ConnectTimeout: 5 * time.Second, ReplyTimeout: 5 * time.Second,
+	}
+}
+
+// runLoad runs a load to its end and gives its counts and its ledger.
+func runLoad(ctx context.Context, t *testing.T, cfg LoadConfig) (LoadCounts, []sendRecord) {
+	t.Helper()
+	file, l := tempLedger(t)
+	load := newLoad(cfg, l)
+	if err := load.run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return load.snapshot(), records[sendRecord](t, file)
+}
+
+// TestLoadOutcomes breaks the first session at each stage in each way; the second attempt always succeeds.
+func TestLoadOutcomes(t *testing.T) {
+	const (
+		cut      = "sessions_cut"
+		closing  = "sessions_421"
+		failed   = "connect_failed"
+		goesOn   = "none" // the session is used or quit as usual
+		busy421  = "421 4.3.2 shutting down\r\n"
+		busy450  = "450 4.2.0 later\r\n"
+		never550 = "550 5.7.1 no\r\n"
+	)
+	type test struct {
+		stage string
+		reaction
+		first outcome
+		ended string
+	}
+	tests := []test{
+		{"greeting", reaction{"", "close"}, refused, failed},
+		{"greeting", reaction{"", "reset"}, refused, failed},
+		{"greeting", reaction{"22", "close"}, refused, failed},
+		{"greeting", reaction{busy421, "close"}, refused, failed},
+		{"greeting", reaction{"554 no\r\n", "close"}, refused, failed},
+		{"greeting", reaction{"hello\r\n", ""}, refused, failed},
+		{"greeting", reaction{"", "silence"}, refused, failed},
+		{"EHLO", reaction{"550 5.7.1 no\r\n", ""}, refused, goesOn},
+		{"body", reaction{"", "close"}, ambiguous, cut}, // a small message is all sent before the client can know
+		{"dot", reaction{"", "close"}, ambiguous, cut},
+		{"dot", reaction{"", "reset"}, ambiguous, cut},
+		{"dot", reaction{"", "silence"}, ambiguous, cut},
+		{"dot", reaction{"250 taken", "close"}, ambiguous, cut},
+		{"dot", reaction{"250-taken\r\n", "close"}, ambiguous, cut},
+		{"dot", reaction{"taken\r\n", ""}, ambiguous, cut},
+		{"dot", reaction{busy421, "close"}, refused, closing},
+		{"dot", reaction{"451 4.3.0 later\r\n", ""}, refused, goesOn},
+		{"dot", reaction{"554 5.6.0 no\r\n", ""}, refused, goesOn},
+		{"dot", reaction{"251 what\r\n", ""}, refused, goesOn},
+		{"DATA", reaction{"250 what\r\n", ""}, refused, goesOn},
+		{"QUIT", reaction{"", "close"}, accepted, goesOn},
+		{"QUIT", reaction{"", "reset"}, accepted, goesOn},
+	}
+	for _, stage := range []string{"EHLO", "MAIL", "RCPT", "DATA"} {
+		tests = append(tests,
+			test{stage, reaction{"", "close"}, refused, cut},
+			test{stage, reaction{"", "reset"}, refused, cut},
+			test{stage, reaction{"", "silence"}, refused, cut},
+			test{stage, reaction{"garbage\r\n", ""}, refused, cut},
+			test{stage, reaction{busy421, "close"}, refused, closing},
+			test{stage, reaction{busy450, ""}, refused, goesOn},
+			test{stage, reaction{never550, ""}, refused, goesOn},
+		)
+	}
+	for _, tt := range tests {
+		t.Run(tt.stage+"/"+tt.end+"/"+strings.TrimSpace(tt.say), func(t *testing.T) {
+			t.Parallel()
+			d, addr := startDouble(t, tt.stage, tt.reaction)
+			cfg := testLoad(addr)
+			if tt.end == "silence" {
+				cfg.ReplyTimeout = 300 * time.Millisecond
+			}
+			got, recs := runLoad(deadline(t, 20*time.Second), t, cfg)
+
+			want := LoadCounts{Accepted: 1, Sessions: 2}
+			outcomes := []outcome{tt.first, accepted}
+			switch tt.first {
+			case refused:
+				want.Refused = 1
+			case ambiguous:
+				want.Ambiguous = 1
+			case accepted:
+				outcomes, want.Sessions = outcomes[:1], 1
+			}
+			switch tt.ended {
+			case cut:
+				want.Cut = 1
+			case closing:
+				want.Closing421 = 1
+			case failed:
+				want.ConnectFailed, want.Sessions = 1, 1
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+			var seen []outcome
+			for i, r := range recs {
+				seen = append(seen, r.Outcome)
+				if r.ID != "r/0" || r.Attempt != i+1 || r.Hash != recs[0].Hash || r.Reply == "" {
+					t.Errorf("record %d is %+v", i, r)
+				}
+			}
+			if diff := cmp.Diff(outcomes, seen); diff != "" {
+				t.Errorf("outcomes -want +got:\n%s\n%+v", diff, recs)
+			}
+			if quits := d.quits.Load(); tt.ended == goesOn && quits != int32(want.Sessions) {
+				t.Errorf("%d QUITs for %d sessions", quits, want.Sessions)
+			}
+		})
+	}
+}
+
+// TestLoadIdleSession ends the session while the client has nothing to say.
+func TestLoadIdleSession(t *testing.T) {
+	for _, tt := range []struct {
+		reaction
+		want LoadCounts
+	}{
+		{reaction{"421 4.4.2 idle\r\n", "close"}, LoadCounts{Accepted: 2, Sessions: 2, Closing421: 1}},
+		{reaction{"", "close"}, LoadCounts{Accepted: 2, Sessions: 2, Cut: 1}},
+		{reaction{"", "reset"}, LoadCounts{Accepted: 2, Sessions: 2, Cut: 1}},
+		{reaction{"250 unasked\r\n", ""}, LoadCounts{Accepted: 2, Sessions: 2, Cut: 1}},
+	} {
+		t.Run(tt.end+tt.say, func(t *testing.T) {
+			t.Parallel()
+			_, addr := startDouble(t, "idle", tt.reaction)
+			cfg := testLoad(addr)
+			cfg.Messages, cfg.PerSession, cfg.Rate = 2, 2, 4
+			got, _ := runLoad(deadline(t, 20*time.Second), t, cfg)
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+// halfDeaf is a connection that breaks in the middle of a long write.
+type halfDeaf struct {
+	net.Conn
+	broken error
+}
+
+func (c halfDeaf) Write(b []byte) (int, error) {
+	if len(b) < 500 {
+		return c.Conn.Write(b)
+	}
+	n, _ := c.Conn.Write(b[:len(b)-1])
+	c.Conn.Close()
+	return n, c.broken
+}
+
+// TestMessageCutBeforeItsEnd: all but the last octet was sent, so that the server can't have taken the message.
+func TestMessageCutBeforeItsEnd(t *testing.T) {
+	for _, broken := range []error{errors.New("broken pipe"), os.ErrDeadlineExceeded} {
+		_, addr := startDouble(t, "", reaction{})
+		s, err := openSession(t.Context(), testLoad(addr))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.conn = halfDeaf{s.conn, broken}
+		out, answer, err := s.send(t.Context(), "a@b", envelope{run: "r", domain: "d"}.message(1, time.Now()))
+		if out != refused || err == nil {
+			t.Errorf("outcome %s (%s), %v; want it refused and the session ended", out, answer, err)
+		}
+		s.close()
+	}
+}
+
+// silentPort gives an address at which connections are never accepted, since its queue is full.
+func silentPort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	raw, err := l.(*net.TCPListener).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := shrinkBacklog(raw); err != nil {
+		t.Fatal(err)
+	}
+	for range 8 { // more than fit
+		d := net.Dialer{Timeout: 100 * time.Millisecond}
+		if c, err := d.Dial("tcp", l.Addr().String()); err == nil {
+			t.Cleanup(func() { c.Close() })
+		}
+	}
+	return l.Addr().String()
+}
+
+func closedPort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// TestLoadWithoutServer ends at the grace with all messages given up and none of them ambiguous.
+func TestLoadWithoutServer(t *testing.T) {
+	for _, tt := range []struct {
+		name, addr string
+		count      func(LoadCounts) int
+	}{
+		{"refused", closedPort(t), func(c LoadCounts) int { return c.ConnectRefused }},
+		{"silent", silentPort(t), func(c LoadCounts) int { return c.ConnectTimeout }},
+		{"unreachable", "192.0.2.1:25", func(c LoadCounts) int { return c.ConnectFailed }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			cfg := testLoad(tt.addr)
+			cfg.Messages, cfg.Sessions = 3, 3
+			cfg.ConnectTimeout, cfg.Grace = 50*time.Millisecond, 300*time.Millisecond
+			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			defer cancel()
+			got, recs := runLoad(ctx, t, cfg)
+			if got.Retrying != 3 || got.InFlight != 0 || got.Accepted != 0 || got.Ambiguous != 0 || got.Sessions != 0 {
+				t.Errorf("counts %+v, want 3 given up", got)
+			}
+			if n := tt.count(got); n < got.Refused-3 || n < 6 || got.Refused != len(recs) {
+				t.Errorf("counts %+v with %d records: want as many failed connections as refused attempts, but for the last", got, len(recs))
+			}
+		})
+	}
+}
+
+func TestLoadStopsAtOnceWithoutGrace(t *testing.T) {
+	_, addr := startDouble(t, "dot", reaction{"", "silence"})
+	cfg := testLoad(addr)
+	cfg.Grace, cfg.ReplyTimeout = -1, time.Hour
+	file, l := tempLedger(t)
+	load := newLoad(cfg, l)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- load.run(ctx) }()
+	waitUntil(t, 5*time.Second, "a message is on its way", func() bool { return load.snapshot().InFlight == 1 })
+	cancel()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Fatal(err)
+		}
+	case <-deadline(t, 5*time.Second).Done():
+		t.Fatal("still waiting for a reply")
+	}
+	// Our own end cuts nobody's session.
+	if got := load.snapshot(); got.Cut != 0 || got.Retrying != 1 || got.InFlight != 0 {
+		t.Errorf("counts %+v", got)
+	}
+	if recs := records[sendRecord](t, file); len(recs) != 1 || recs[0].Outcome == accepted {
+		t.Errorf("ledger %+v", recs)
+	}
+}
+
+func TestLoadFailsWithItsLedger(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	_, addr := startDouble(t, "", reaction{})
+	cfg := testLoad(addr)
+	cfg.Messages, cfg.Sessions = 0, 4
+	load := newLoad(cfg, &ledger{f: full})
+	if err := load.run(deadline(t, 10*time.Second)); err == nil || load.snapshot().Accepted != 0 {
+		t.Errorf("error %v, counts %+v: want an error, and nothing accepted that is not written down", err, load.snapshot())
+	}
+}
+
+func TestLoadKeepsItsRate(t *testing.T) {
+	s, file := startTestSink(t, SinkConfig{})
+	cfg := testLoad(s.addrs[1])
+	cfg.Messages, cfg.Sessions, cfg.PerSession, cfg.Rate = 100, 5, 4, 200
+	begin := time.Now()
+	got, _ := runLoad(deadline(t, 30*time.Second), t, cfg)
+	// 99 intervals of 5 ms.
+	if took := time.Since(begin); took < 495*time.Millisecond || took > 5*time.Second {
+		t.Errorf("took %v", took)
+	}
+	// 25 sessions of 4 messages would do, but the last one of each worker may have fewer.
+	if diff := cmp.Diff(LoadCounts{Accepted: 100, Sessions: got.Sessions}, got); diff != "" || got.Sessions < 25 || got.Sessions > 29 {
+		t.Errorf("-want +got:\n%s\n%d sessions", diff, got.Sessions)
+	}
+	if n := len(records[deliveryRecord](t, file)); n != 100 {
+		t.Errorf("%d messages arrived", n)
+	}
+}
+
+func TestBacklog(t *testing.T) {
+	now := time.Now()
+	b := backlog{limit: 2, interval: time.Second, slot: now}
+	take := func(after time.Duration, want job) {
+		t.Helper()
+		at := now.Add(after)
+		j, slot, ok := b.first(at)
+		if !ok || j.seq != want.seq || j.attempts != want.attempts || slot.After(at) {
+			t.Fatalf("at %v: message %d, attempt %d, in %v, %v; want %d, %d", after, j.seq, j.attempts, slot.Sub(now), ok, want.seq, want.attempts)
+		}
+		b.take(j, at)
+	}
+	retry := func(seq, attempts int, due time.Duration) attempted {
+		return attempted{job: job{seq: seq, attempts: attempts, due: now.Add(due)}}
+	}
+	take(0, job{seq: 0})
+	if _, slot, _ := b.first(now); slot.Sub(now) != time.Second {
+		t.Errorf("the second slot is at %v", slot.Sub(now))
+	}
+	b.settle(retry(0, 1, 5*time.Second))
+	take(time.Second, job{seq: 1}) // the retry is not due yet
+	if _, slot, ok := b.first(now); !ok || slot.Sub(now) != 5*time.Second {
+		t.Errorf("the retry is at %v, %v", slot.Sub(now), ok)
+	}
+	take(5*time.Second, job{seq: 0, attempts: 1})
+	if _, _, ok := b.first(now); ok || b.empty() {
+		t.Error("two attempts are in flight, and nothing is to be sent")
+	}
+	b.settle(retry(0, 2, 9*time.Second))
+	b.settle(attempted{job: job{seq: 1, attempts: 1}, accepted: true})
+	if b.empty() {
+		t.Error("forgot a retry")
+	}
+	b.over = true
+	if _, _, ok := b.first(now); ok || !b.empty() {
+		t.Error("goes on after its end")
+	}
+}
+
+func TestBacklogPrefersRetriesAndBoundsCatchUp(t *testing.T) {
+	now := time.Now()
+	b := backlog{interval: time.Millisecond, slot: now.Add(-time.Hour)}
+	b.inFlight = 1
+	b.settle(attempted{job: job{seq: 7, attempts: 1, due: now}})
+	if j, _, _ := b.first(now); j.seq != 7 {
+		t.Errorf("a new message %d goes before the one that is due", j.seq)
+	}
+	burst := 0
+	for {
+		j, at, _ := b.first(now)
+		if at.After(now) {
+			break
+		}
+		b.take(j, now)
+		burst++
+	}
+	if most := int(catchUp/b.interval) + 2; burst > most {
+		t.Errorf("%d messages at once after an hour, want at most %d", burst, most)
+	}
+}
+
+// forgetful passes connections on to a sink, and closes the first few of them in place of the final reply.
+func forgetful(t *testing.T, sink string, times int32) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var left atomic.Int32
+	left.Store(times)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial("tcp", sink)
+			if err != nil {
+				client.Close()
+				t.Error(err)
+				return
+			}
+			wg.Go(func() { io.Copy(server, client); server.Close() })
+			wg.Go(func() {
+				defer client.Close()
+				for br := bufio.NewReader(server); ; {
+					line, err := br.ReadString('\n')
+					if err != nil || strings.Contains(line, "recorded") && left.Add(-1) >= 0 {
+						return
+					}
+					io.WriteString(client, line)
+				}
+			})
+		}
+	})
+	t.Cleanup(func() { l.Close(); wg.Wait() })
+	return l.Addr().String()
+}
+
+// TestProof sends through a server that sometimes forgets to answer, and wants the audit to know each case.
+func TestProof(t *testing.T) {
+	s, sinkFile := startTestSink(t, SinkConfig{})
+	cfg := testLoad(forgetful(t, s.addrs[0], 7))
+	cfg.Messages, cfg.Sessions, cfg.PerSession = 200, 4, 5
+	loadFile, l := tempLedger(t)
+	load := newLoad(cfg, l)
+	if err := load.run(deadline(t, 30*time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if got := load.snapshot(); got.Ambiguous != 7 || got.Cut != 7 || got.Accepted != 200 {
+		t.Errorf("counts %+v", got)
+	}
+	res, err := auditFiles(loadFile, sinkFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Result{Messages: 200, Accepted: 200, Delivered: 200, Duplicated: res.Ambiguous, Explained: res.Ambiguous, Ambiguous: res.Ambiguous}
+	if diff := cmp.Diff(want, res); diff != "" || res.Ambiguous < 1 || res.Ambiguous > 7 {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if got := s.snapshot().Duplicates; got != 7 {
+		t.Errorf("the sink counts %d duplicates", got)
+	}
+
+	// The audit sees what the sink is made to forget.
+	b, err := os.ReadFile(sinkFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	without := bytes.ReplaceAll(b, []byte(`"r/77"`), []byte(`"r/777"`))
+	ledger, err := os.ReadFile(loadFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res, err := Audit(bytes.NewReader(ledger), bytes.NewReader(without)); err != nil || res.Lost != 1 || res.LostIDs[0] != "r/77" || res.OK() {
+		t.Errorf("a lost message was found to be %+v, %v", res, err)
+	}
+}
