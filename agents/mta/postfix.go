@@ -69,8 +69,19 @@ func (p *postfix) Inspect(ctx context.Context) (agents.Facts, error) {
 	if _, err := os.Stat(filepath.Join(string(p.configDir), "main.cf")); err != nil {
 		return facts, fmt.Errorf("%w: no configuration here: %w", agents.ErrInstalled, err)
 	}
+	// Both at once: clients wait for them during a move.
+	type output struct {
+		text string
+		err  error
+	}
+	services := make(chan output, 1)
+	go func() {
+		text, err := p.postconf(ctx, "-M")
+		services <- output{text, err}
+	}()
 	main, err := p.postconf(ctx, "-h", "queue_directory", "daemon_directory", "inet_interfaces")
-	if err != nil {
+	master := <-services
+	if err := errors.Join(err, master.err); err != nil {
 		return facts, err
 	}
 	lines := strings.Split(strings.TrimSuffix(main, "\n"), "\n")
@@ -82,11 +93,7 @@ func (p *postfix) Inspect(ctx context.Context) (agents.Facts, error) {
 		facts.Process.Programs = append(facts.Process.Programs, lines[1])
 	}
 	facts.Listen = listenAddr(lines[2])
-	master, err := p.postconf(ctx, "-M")
-	if err != nil {
-		return facts, err
-	}
-	if facts.Ports, err = inetPorts(master); err != nil {
+	if facts.Ports, err = inetPorts(master.text); err != nil {
 		return facts, fmt.Errorf("%w: %s/master.cf: %w", agents.ErrNode, p.configDir, err)
 	}
 	if _, err := os.Stat(facts.DataDir); err != nil {

@@ -316,7 +316,11 @@ func TestLeftovers(t *testing.T) {
 				if diff := cmp.Diff([]int{5, 77}, pids); diff != "" || err != nil {
 					t.Errorf("processes: %v -want +got\n%s", err, diff)
 				}
+				began := time.Now()
 				err = m.Stop(within(t, time.Minute), "mta")
+				if took := time.Since(began); took > leftoverGrace+longestPause {
+					t.Errorf("took %v", took)
+				}
 				if ok := after < leftoverGrace; ok != (err == nil) || !ok && !errors.Is(err, ErrLeftovers) {
 					t.Errorf("got %v", err)
 				}

@@ -223,6 +223,14 @@ func TestConnectionLost(t *testing.T) {
 			asked: 1, want: isLost,
 		},
 		{
+			name: "reply is lost, another's job is queued",
+			at: func(o op, d *double, c *client, m *dbus.Message) {
+				c.Close()
+				d.queue("verify-active")
+			},
+			asked: 1, want: isLost,
+		},
+		{
 			name: "right behind the job's end",
 			at: func(o op, d *double, c *client, m *dbus.Message) {
 				c.reply(m, d.queue(o.name))
@@ -331,5 +339,50 @@ func isLost(t *testing.T, o op, err error) {
 	t.Helper()
 	if r := jobResult(t, err); r != ResultLost || !errors.Is(err, ErrUnknown) {
 		t.Error(err)
+	}
+}
+
+// More signals than fit, while nobody reads them: the reply behind them must come through.
+func TestFlood(t *testing.T) {
+	each(t, func(t *testing.T, o op, d *double, m *Manager) {
+		d.on(o.method, func(c *client, msg *dbus.Message) {
+			path := d.queue(o.name)
+			for range 4 * signalBuffer {
+				d.signal(systemdPath, managerFace, "JobRemoved", uint32(9), dbus.ObjectPath("/org/freedesktop/systemd1/job/9"), theUnit, "failed")
+			}
+			d.finish("done", o.to)
+			c.reply(msg, path)
+		})
+		err := <-o.begin(t, m, time.Minute)
+		if o.leavesNoSign {
+			isLost(t, o, err)
+		} else if err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// An active unit that is about to be stopped isn't started already, nor is an inactive one that is
+// about to be started stopped.
+func TestQueuedTheOtherWay(t *testing.T) {
+	for _, test := range []struct{ op, active, queued string }{{"start", "active", "stop"}, {"stop", "inactive", "start"}} {
+		t.Run(test.op, func(t *testing.T) {
+			each(t, func(t *testing.T, o op, d *double, m *Manager) {
+				if o.name != test.op {
+					return
+				}
+				d.become(test.active)
+				d.queue(test.queued)
+				done := o.begin(t, m, time.Minute)
+				synctest.Wait()
+				d.finish("done", o.to)
+				if err := <-done; err != nil {
+					t.Error(err)
+				}
+				if diff := cmp.Diff(o.asks(1), d.asked()); diff != "" {
+					t.Errorf("requests: -want +got\n%s", diff)
+				}
+			})
+		})
 	}
 }

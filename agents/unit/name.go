@@ -4,22 +4,20 @@ package unit
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/godbus/dbus/v5"
 )
 
-// The kinds of units, systemd.unit(5).
-const kinds = " service socket device mount automount swap target path timer slice scope "
-
 // fullName completes a name without a kind to that of a service, as systemctl does. A
 // name that no unit can have is ErrNotFound.
 func fullName(name string) (string, error) {
+	prefix, _ := splitKind(name)
 	full := name
-	if !strings.Contains(kinds, " "+kind(name)+" ") {
+	if prefix == name {
 		full += ".service"
 	}
-	prefix := full[:strings.LastIndexByte(full, '.')]
 	template, instance, isInstance := strings.Cut(prefix, "@")
 	if template == "" || isInstance && instance == "" || len(full) > 255 || strings.ContainsFunc(full, isForeign) {
 		return name, fmt.Errorf("%w: %q can't be the name of a unit", ErrNotFound, name)
@@ -27,18 +25,25 @@ func fullName(name string) (string, error) {
 	return full, nil
 }
 
+// splitKind cuts a name before the dot of its kind, systemd.unit(5); without one, all of it is prefix.
+func splitKind(name string) (prefix, kind string) {
+	i := strings.LastIndexByte(name, '.')
+	kinds := []string{"service", "socket", "device", "mount", "automount", "swap", "target", "path", "timer", "slice", "scope"}
+	if i < 0 || !slices.Contains(kinds, name[i+1:]) {
+		return name, ""
+	}
+	return name[:i], name[i+1:]
+}
+
 // isForeign tells what a name can't have in it.
 func isForeign(r rune) bool {
 	return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune(`:-_.\@`, r))
 }
 
-// kind returns what follows the last dot.
-func kind(name string) string { return name[strings.LastIndexByte(name, '.')+1:] }
-
-// kindInterface is the D-Bus interface that has the properties of the unit's kind.
-func kindInterface(name string) string {
-	k := kind(name)
-	return "org.freedesktop.systemd1." + strings.ToUpper(k[:1]) + k[1:]
+// kindInterface is the D-Bus interface that has the properties of the unit's kind. It takes a full name.
+func kindInterface(full string) string {
+	_, kind := splitKind(full)
+	return systemdName + "." + strings.ToUpper(kind[:1]) + kind[1:]
 }
 
 // unitPath returns the object of a unit: its name with all bytes but ASCII letters

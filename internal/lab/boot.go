@@ -45,7 +45,7 @@ func (n *Node) boot(ctx context.Context) error {
 	}
 	defer notify.Close()
 
-	cmd, err := n.nspawn(s.Loop, path)
+	cmd, err := n.nspawn(path)
 	if err != nil {
 		return err
 	}
@@ -67,7 +67,7 @@ func (n *Node) boot(ctx context.Context) error {
 // nspawn starts the node inside the bridge's namespace, which systemd-nspawn
 // then takes for the host's: the node's network namespace is its own and goes
 // with it. A named one would live on after a kill and answer for the dead.
-func (n *Node) nspawn(loop, notify string) (*exec.Cmd, error) {
+func (n *Node) nspawn(notify string) (*exec.Cmd, error) {
 	argv := []string{
 		"nsenter", "--net=" + filepath.Join(netnsDir, lanNS(n.lab.name)), "--",
 		"systemd-nspawn", "--quiet", "--boot", "--settings=no",
@@ -78,9 +78,6 @@ func (n *Node) nspawn(loop, notify string) (*exec.Cmd, error) {
 		"--bind-ro=" + n.lab.binary() + ":/usr/sbin/fence_lab",
 		"--console=pipe", "--link-journal=no", "--resolv-conf=off", "--timezone=off",
 		"--notify-ready=yes",
-	}
-	if loop != "" {
-		argv = append(argv, "--bind="+loop+":"+DiskPath)
 	}
 	argv = n.cgroup().joining(argv...)
 	console, err := os.OpenFile(n.consoleFile(), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
@@ -125,10 +122,28 @@ func (n *Node) follow(ctx context.Context, notify *net.UnixConn, s nodeState) er
 					return err
 				}
 			case key == "READY" && value == "1" && s.Leader.PID != 0:
-				return nil
+				return s.plugDisk()
 			}
 		}
 	}
+}
+
+// plugDisk makes the shared disk's device node. It is no bind mount, because
+// ocf:heartbeat:Filesystem unmounts everything that comes from the device, and
+// would unmount the device node with it.
+func (s nodeState) plugDisk() error {
+	if s.Loop == "" {
+		return nil
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(s.Loop, &st); err != nil {
+		return fmt.Errorf("shared disk: stat %s: %w", s.Loop, err)
+	}
+	path := fmt.Sprintf("/proc/%d/root%s", s.Leader.PID, DiskPath)
+	if err := unix.Mknod(path, unix.S_IFBLK|0o660, int(st.Rdev)); err != nil {
+		return fmt.Errorf("shared disk: mknod %s: %w", path, err)
+	}
+	return nil
 }
 
 // prepare makes the node's root: what it writes goes to a layer of its own

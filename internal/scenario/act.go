@@ -219,6 +219,48 @@ func (s *Stage) Play(ctx context.Context, a Act, shape Load, tell func(phase str
 	return row, errors.Join(actErr, err)
 }
 
+// Watch plays one act with nobody but the probes connected, and returns the
+// longest times without a greeting and without an echo reply, in milliseconds.
+func (s *Stage) Watch(ctx context.Context, a Act) (greeting, address float64, err error) {
+	s.acts++
+	if err := s.untilGreets(ctx); err != nil {
+		return 0, 0, err
+	}
+	if err := s.probe.Mark(ctx, fmt.Sprintf("%s-%d", a.Name, s.acts)); err != nil {
+		return 0, 0, err
+	}
+	if err := s.explain(a.do(ctx, s)); err != nil {
+		return 0, 0, err
+	}
+	if err := s.untilGreets(ctx); err != nil {
+		return 0, 0, err
+	}
+	report, err := s.probe.Report(ctx)
+	return value(report.BannerBlackoutMS), value(report.ICMPBlackoutMS), err
+}
+
+// untilGreets waits until a second has passed with many greetings in it.
+func (s *Stage) untilGreets(ctx context.Context) error {
+	const enough = 30 // of the 50 that the probe tries
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for last := -1; ; {
+		report, err := s.probe.Report(ctx)
+		if err != nil {
+			return err
+		}
+		if last >= 0 && report.Greetings-last >= enough {
+			return nil
+		}
+		last = report.Greetings
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the MTA does not greet: %w", ctx.Err())
+		case <-tick.C:
+		}
+	}
+}
+
 func value(f *float64) float64 {
 	if f == nil {
 		return 0

@@ -4,6 +4,8 @@ package scenario
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/mailha/mailha/internal/lab"
@@ -11,8 +13,9 @@ import (
 
 // Cast is a set of agents that can run the same services.
 type Cast struct {
-	Name string
-	crm  string
+	Name    string
+	crm     string   // primitives, for crm configure
+	members []string // of the group, in order
 }
 
 const filesystem = `
@@ -21,53 +24,73 @@ primitive p_fs ocf:heartbeat:Filesystem \
 	op start timeout=60s interval=0 op stop timeout=60s interval=0 op monitor interval=20s timeout=40s
 `
 
-// Ours are mailha's agents: the address belongs to the MTA.
-func Ours() Cast {
-	return Cast{Name: "mailha", crm: filesystem + `
+const policy = `
 primitive ` + Policy + ` ocf:mailha:service \
 	params unit=postgrey.service ports=10023 \
 	op start timeout=60s interval=0 op stop timeout=60s interval=0 op monitor interval=10s timeout=20s
+`
+
+const ourMTA = `
 primitive ` + MTA + ` ocf:mailha:mta \
 	params config_dir=/etc/postfix-mx ip="` + vip4 + ` ` + vip6 + `" \
 	op start timeout=60s interval=0 op stop timeout=60s interval=0 \
 	op monitor interval=10s timeout=20s \
 	op monitor interval=30s timeout=20s OCF_CHECK_LEVEL=10
-group ` + group + ` p_fs ` + Policy + ` ` + MTA + `
-rsc_defaults resource-stickiness=100
-`}
-}
+`
 
-// Neighbours are the agents that most clusters run today, in the order that
-// their documentation gives.
-func Neighbours() Cast {
-	return Cast{Name: "heartbeat", crm: filesystem + `
+const theirMTA = `
 primitive p_ip ocf:heartbeat:IPaddr2 \
 	params ip=` + vip4 + ` cidr_netmask=32 nic=eth0 \
 	op start timeout=20s interval=0 op stop timeout=20s interval=0 op monitor interval=10s timeout=20s
 primitive ` + MTA + ` ocf:heartbeat:postfix \
 	params config_dir=/etc/postfix-mx \
 	op start timeout=60s interval=0 op stop timeout=60s interval=0 op monitor interval=10s timeout=20s
-group ` + group + ` p_fs p_ip ` + MTA + `
-rsc_defaults resource-stickiness=100
-`}
+`
+
+// Ours are mailha's agents, with the address in the hands of the MTA's and
+// another service beside it.
+func Ours() Cast {
+	return Cast{Name: "mailha", crm: filesystem + policy + ourMTA, members: []string{"p_fs", Policy, MTA}}
+}
+
+// Bare are only those of our agents that the neighbours have a part for, with
+// the queue on the shared disk or on each node's own.
+func Bare(disk bool) Cast {
+	if disk {
+		return Cast{Name: "mailha", crm: filesystem + ourMTA, members: []string{"p_fs", MTA}}
+	}
+	return Cast{Name: "mailha", crm: ourMTA, members: []string{MTA}}
+}
+
+// Neighbours are the agents that most clusters run today, in the order that
+// their documentation gives.
+func Neighbours(disk bool) Cast {
+	if disk {
+		return Cast{Name: "heartbeat", crm: filesystem + theirMTA, members: []string{"p_fs", "p_ip", MTA}}
+	}
+	return Cast{Name: "heartbeat", crm: theirMTA, members: []string{"p_ip", MTA}}
 }
 
 // Enter configures the cast's resources and waits until the MTA runs on a node.
 func (s *Stage) Enter(ctx context.Context, c Cast, on *lab.Node) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	if err := s.Cluster.Crm(ctx, c.crm+"\nlocation l_first "+group+" 50: "+on.Name()+"\n"); err != nil {
+	script := fmt.Sprintf("%s\ngroup %s %s\nrsc_defaults resource-stickiness=100\nlocation l_first %s 50: %s\n",
+		c.crm, group, strings.Join(c.members, " "), group, on.Name())
+	if err := s.Cluster.Crm(ctx, script); err != nil {
 		return err
 	}
 	return s.explain(s.Cluster.WaitResource(ctx, MTA, on))
 }
 
 // Leave stops the cast's resources and takes them out of the configuration.
-func (s *Stage) Leave(ctx context.Context) error {
+func (s *Stage) Leave(ctx context.Context, c Cast) error {
 	if _, err := s.Cluster.Output(ctx, "crm", "--wait", "resource", "stop", group); err != nil {
 		return err
 	}
-	if _, err := s.Cluster.Output(ctx, "crm", "--force", "configure", "delete", group); err != nil {
+	// A group takes its members along only if it has several.
+	gone := append([]string{"crm", "--force", "configure", "delete", group}, c.members...)
+	if _, err := s.Cluster.Output(ctx, gone...); err != nil {
 		return err
 	}
 	return s.Cluster.WaitIdle(ctx)

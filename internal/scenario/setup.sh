@@ -6,7 +6,8 @@ set -eu
 cp -a /lab/install/. /
 systemctl daemon-reload
 
-mkdir -p /etc/postfix-mx /srv/mail
+mkdir -p /etc/postfix-mx /srv/mail/queue
+install -d -o postfix /srv/mail/data # for a queue on the node's own disk
 cp /etc/postfix/dynamicmaps.cf /etc/postfix-mx/
 # Not in a chroot: that would have to be filled on the shared disk.
 sed 's/^\(\S\+\s\+\S\+\s\+\S\+\s\+\S\+\s\+\)y/\1n/' /etc/postfix/master.cf >/etc/postfix-mx/master.cf

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime/debug"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -142,12 +143,12 @@ func (e *env) status(context.Context) error {
 func execute(e *env) func(context.Context, []string) error {
 	return func(ctx context.Context, args []string) error {
 		if len(args) > 1 && args[1] == "--" {
-			args = append(args[:1], args[2:]...)
+			args = slices.Delete(args, 1, 2)
 		}
 		if len(args) < 2 {
 			return errUsage
 		}
-		return e.attach(ctx, args[0], args[1:], true)
+		return e.attach(ctx, args[0], args[1:]...)
 	}
 }
 
@@ -156,13 +157,13 @@ func shell(e *env) func(context.Context, []string) error {
 		if len(args) != 1 {
 			return errUsage
 		}
-		return e.attach(ctx, args[0], []string{"bash", "-l"}, false)
+		return e.attach(ctx, args[0], "bash", "-l")
 	}
 }
 
-// attach runs a command in a node or host on our own standard streams. A shell
-// stays in our process group, for only that may read from the terminal.
-func (e *env) attach(ctx context.Context, where string, argv []string, group bool) error {
+// attach runs a command in a node or host on our own standard streams. It stays
+// in our process group, for only that may read from the terminal.
+func (e *env) attach(ctx context.Context, where string, argv ...string) error {
 	l, err := lab.Open(*e.name)
 	if err != nil {
 		return err
@@ -177,10 +178,8 @@ func (e *env) attach(ctx context.Context, where string, argv []string, group boo
 	} else {
 		return fmt.Errorf("lab %s has no %q", l.Name(), where)
 	}
-	if !group {
-		cmd.SysProcAttr, cmd.Cancel = nil, nil
-		cmd.Env = append(cmd.Env, "TERM="+os.Getenv("TERM"))
-	}
+	cmd.SysProcAttr, cmd.Cancel = nil, nil
+	cmd.Env = append(cmd.Environ(), "TERM="+os.Getenv("TERM"))
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = e.stdin, e.stdout, e.stderr
 	err = cmd.Run()
 	var exit *exec.ExitError

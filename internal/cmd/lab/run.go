@@ -76,7 +76,11 @@ func (c subcommand) run(ctx context.Context, args []string, stdin io.Reader, std
 		e.flags.Usage()
 		return 2
 	}
-	fmt.Fprintln(stderr, "lab:", strings.TrimPrefix(err.Error(), "lab "))
+	text := err.Error()
+	if !strings.HasPrefix(text, "lab ") { // "lab NAME: ..." speaks for itself
+		text = "lab: " + text
+	}
+	fmt.Fprintln(stderr, text)
 	return 1
 }
 

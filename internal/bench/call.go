@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bench
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// ocfRoot is where agents are installed in a node.
+const ocfRoot = "/usr/lib/ocf"
+
+// agent is one OCF agent with its parameters.
+type agent struct {
+	Type   string            // provider and type, such as heartbeat/IPaddr2
+	Params map[string]string // by name
+}
+
+// cost is what one call took.
+type cost struct {
+	Wall, CPU time.Duration // CPU of the process and all descendants that it waited for
+	Tasks     int           // processes and threads made on the machine meanwhile
+}
+
+// call runs one action and fails unless that succeeds.
+func (a agent) call(ctx context.Context, action string) (cost, error) {
+	cmd := exec.CommandContext(ctx, ocfRoot+"/resource.d/"+a.Type, action)
+	cmd.Env = append(os.Environ(),
+		"OCF_ROOT="+ocfRoot, "OCF_RA_VERSION_MAJOR=1", "OCF_RA_VERSION_MINOR=1",
+		"OCF_RESOURCE_INSTANCE=bench", "OCF_RESOURCE_TYPE="+a.Type, "OCF_RESOURCE_PROVIDER=bench",
+		"OCF_RESKEY_CRM_meta_timeout=60000", "OCF_RESKEY_CRM_meta_interval=10000")
+	for name, value := range a.Params {
+		cmd.Env = append(cmd.Env, "OCF_RESKEY_"+name+"="+value)
+	}
+	// Files, not pipes: a daemon that an agent starts may keep them open.
+	output, err := os.CreateTemp("", "bench")
+	if err != nil {
+		return cost{}, err
+	}
+	defer os.Remove(output.Name())
+	defer output.Close()
+	cmd.Stdout, cmd.Stderr = output, output
+
+	before, err := tasks()
+	if err != nil {
+		return cost{}, err
+	}
+	begin := time.Now()
+	err = cmd.Run()
+	wall := time.Since(begin)
+	after, tasksErr := tasks()
+	if err != nil {
+		text, _ := os.ReadFile(output.Name())
+		return cost{}, fmt.Errorf("%s %s: %w: %s", a.Type, action, err, text)
+	}
+	usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	if !ok {
+		return cost{}, errors.New("no resource usage on this system")
+	}
+	cpu := time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+	return cost{Wall: wall, CPU: cpu, Tasks: after - before}, tasksErr
+}
+
+// tasks counts all processes and threads made since boot: proc(5) stat.
+func tasks() (int, error) {
+	data, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, err
+	}
+	for sc := bufio.NewScanner(bytes.NewReader(data)); sc.Scan(); {
+		if n, ok := strings.CutPrefix(sc.Text(), "processes "); ok {
+			return strconv.Atoi(n)
+		}
+	}
+	return 0, errors.New("/proc/stat has no line of processes")
+}

@@ -1,0 +1,67 @@
+#!/bin/bash
+# Runs the tests and ends with a plain summary. With -quick, leaves out the
+# packages that bring up test nodes.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+if [ "$(id -u)" -ne 0 ]; then
+	echo "make test needs root: it makes network namespaces and boots nodes. Run: sudo make test" >&2
+	exit 1
+fi
+
+log=build/test.log
+mkdir -p build
+: >"$log"
+failed=0
+began=$SECONDS
+
+step() { # step NAME COMMAND...
+	local name=$1
+	shift
+	echo "== $name"
+	"$@" || { failed=1; echo "== failed: $name" >&2; }
+}
+
+# tests ARGS...: everything goes to the log; packages and failures to the screen.
+tests() {
+	go test -count=1 -v "$@" 2>&1 | tee -a "$log" |
+		awk '/^(ok|FAIL|panic:)/ || /no test files/ {if (!/no test files/) print; next}
+		     /^ *--- FAIL/ {print; next}
+		     /^ +[a-z_0-9]+_test\.go:[0-9]+:/ {print}'
+	return "${PIPESTATUS[0]}"
+}
+
+# Some tools are not on every Debian machine. What the nodes need is the
+# business of internal/lab.
+tools() {
+	local missing=()
+	command -v mandoc >/dev/null || missing+=(mandoc)
+	command -v ip >/dev/null || missing+=(iproute2)
+	[ ${#missing[@]} -eq 0 ] && return
+	apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null ||
+		{ apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null; }
+}
+
+# Packages whose tests boot nodes go one at a time: a node that waits for a
+# processor looks like one that has failed.
+all=$(go list -f '{{.ImportPath}} {{.TestImports}} {{.XTestImports}}' ./...)
+nodes=$(grep -E 'internal/lab(/| |\])' <<<"$all" | cut -d' ' -f1)
+others=$(grep -vE 'internal/lab(/| |\])' <<<"$all" | cut -d' ' -f1)
+
+step "tools" tools
+step "format" bash -c 'out=$(gofmt -l .); echo -n "$out"; test -z "$out"'
+step "go vet" go vet ./...
+# shellcheck disable=SC2086
+step "tests that need no nodes" tests $others
+if [ "${1:-}" != -quick ]; then
+	# The image of the nodes is built outside of any test's time.
+	step "the nodes' base image" go run ./internal/cmd/lab image
+	# shellcheck disable=SC2086
+	step "tests on nodes" tests -p 1 -timeout 20m $nodes
+fi
+
+passed=$(grep -c '^ *--- PASS' "$log")
+broken=$(grep -c '^ *--- FAIL' "$log")
+echo "== $((SECONDS - began)) s, everything that was printed is in $log"
+echo "$passed passed, $broken failed"
+exit $failed
