@@ -66,6 +66,7 @@ type Type struct {
 	Short   string // one line, no full stop
 	Long    string // paragraphs separated by empty lines
 	Actions []Action
+	Example map[string]string // parameters of one resource, each a single word: what the manual shows
 	New     func(Env) Agent
 }
 

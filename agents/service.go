@@ -222,7 +222,11 @@ func (s *Service) takeBack(ctx context.Context, rec record) error {
 	const patience = 5 * time.Second
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
-	return errors.Join(s.release(ctx, rec), s.stopUnit(ctx, rec.Facts, time.Now().Add(patience/2)))
+	err := errors.Join(s.release(ctx, rec), s.stopUnit(ctx, rec.Facts, time.Now().Add(patience/2)))
+	if err != nil {
+		return err
+	}
+	return s.records().remove()
 }
 
 // facts prefers what the start noted over what the parameters say now.
@@ -235,11 +239,9 @@ func (s *Service) facts(ctx context.Context) (record, Facts, error) {
 		return rec, rec.Facts, nil
 	}
 	facts, err := s.steps.Inspect(ctx)
-	if errors.Is(err, ErrInstalled) {
-		// Nothing was started here, and nothing could be.
-		if facts.Unit == "" {
-			return record{}, Facts{}, fmt.Errorf("%w: %w", ErrNotRunning, err)
-		}
+	if err != nil && facts.Unit != "" {
+		// What the configuration does not tell, unit and processes still do.
+		s.log.Debug("looking without the service's configuration", "reason", err)
 		err = nil
 	}
 	return record{}, facts, err

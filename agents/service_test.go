@@ -251,13 +251,29 @@ func (u *stubborn) Kill(ctx context.Context, name string, sig syscall.Signal) er
 	return u.doubleUnits.Kill(ctx, name, sig)
 }
 
+// A broken configuration does not make a running service look stopped.
+func TestMonitorWithoutConfiguration(t *testing.T) {
+	for _, cause := range []error{ErrInstalled, ErrNode, ErrParameter} {
+		s, units, steps := newDouble(t)
+		steps.inspectErr = fmt.Errorf("no configuration: %w", cause)
+		units.active = "active"
+		if err := s.Monitor(t.Context(), DepthShallow); err != nil {
+			t.Errorf("%v: monitor of what runs: %v", cause, err)
+		}
+		units.active = "inactive"
+		if err := s.Monitor(t.Context(), DepthShallow); !errors.Is(err, ErrNotRunning) {
+			t.Errorf("%v: monitor of what does not run: %v", cause, err)
+		}
+	}
+}
+
 func TestStopWorksFromWhatTheStartNoted(t *testing.T) {
 	s, units, steps := newDouble(t)
 	if err := s.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	// The software goes away.
-	steps.facts, steps.inspectErr = Facts{}, ErrInstalled
+	steps.facts, steps.inspectErr = Facts{Unit: "x.service"}, ErrInstalled
 	if err := s.Monitor(t.Context(), DepthShallow); err != nil {
 		t.Errorf("monitor of what runs on: %v", err)
 	}

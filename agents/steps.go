@@ -9,7 +9,8 @@ import (
 
 // Steps is what one kind of service adds to the common lifecycle.
 type Steps interface {
-	// Inspect reads the service's own configuration on this node. Errors wrap
+	// Inspect reads the service's own configuration on this node. What needs no
+	// configuration, unit and processes, is told even with an error. Errors wrap
 	// [ErrInstalled] when something is missing here, [ErrNode] when it does not
 	// fit here, [ErrParameter] when it is wrong everywhere.
 	Inspect(ctx context.Context) (Facts, error)

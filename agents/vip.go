@@ -25,6 +25,7 @@ An address that another host answers for is not taken, and the reason names that
 			{Name: "validate-all", Timeout: 20 * time.Second},
 			{Name: "meta-data", Timeout: 5 * time.Second},
 		},
+		Example: map[string]string{"ip": "192.0.2.25,2001:db8::25", "nic": "eth0"},
 		New: func(env Env) Agent {
 			return &vipAgent{
 				addresses: NewAddresses(),

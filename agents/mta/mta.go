@@ -38,6 +38,7 @@ Monitors look at unit and addresses (depth 0), at the SMTP dialogue (depth 10), 
 			{Name: "validate-all", Timeout: 20 * time.Second},
 			{Name: "meta-data", Timeout: 5 * time.Second},
 		},
+		Example: map[string]string{"config_dir": "/etc/postfix-mx", "ip": "192.0.2.25,2001:db8::25"},
 		New: func(env agents.Env) agents.Agent {
 			a := &agent{postfix: newPostfix()}
 			a.Service = agents.NewService(env, a)

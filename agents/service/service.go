@@ -37,6 +37,7 @@ A start returns when the unit is active and each of its ports accepts connection
 			{Name: "validate-all", Timeout: 20 * time.Second},
 			{Name: "meta-data", Timeout: 5 * time.Second},
 		},
+		Example: map[string]string{"unit": "postgrey.service", "ports": "10023"},
 		New: func(env agents.Env) agents.Agent {
 			a := &agent{}
 			a.Service = agents.NewService(env, a)

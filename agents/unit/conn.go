@@ -51,7 +51,7 @@ func connect(ctx context.Context, dial dialFunc) (*conn, error) {
 		err = bus.Hello()
 	}
 	if !stop() {
-		err = context.Cause(ctx)
+		err = ctx.Err()
 	}
 	if err != nil {
 		bus.Close()

@@ -266,6 +266,21 @@ func TestMatchRuleRefused(t *testing.T) {
 	})
 }
 
+// A systemd that won't tell about a job that it has taken has not refused the job.
+func TestLookRefused(t *testing.T) {
+	each(t, func(t *testing.T, o op, d *double, m *Manager) {
+		d.on(o.method, func(c *client, msg *dbus.Message) {
+			c.reply(msg, d.queue(o.name))
+			c.Close()
+			d.always("ListUnitsByNames", func(c *client, msg *dbus.Message) bool {
+				c.refuse(msg, "org.freedesktop.DBus.Error.UnknownMethod", "not now")
+				return false
+			})
+		})
+		endsAt(t, time.Minute, func(ctx context.Context) error { return o.call(m, ctx, "mta") })
+	})
+}
+
 func TestLies(t *testing.T) {
 	lies := map[string][]any{
 		"no unit":       {[]unitInfo{}},

@@ -34,9 +34,10 @@ type job struct {
 	reached func(State) bool // whether the unit is where the job should bring it
 	silent  bool             // a job that leaves no trace in the state
 
-	path  dbus.ObjectPath // of systemd's job, "" until it is known
-	asked bool            // systemd may have got the request
-	seen  State           // the unit when last looked at
+	path    dbus.ObjectPath // of systemd's job, "" until it is known
+	asked   bool            // systemd may have got the request
+	refused bool            // systemd said no to the request
+	seen    State           // the unit when last looked at
 }
 
 // run asks for the job and returns its result, JobRemoved's word or ResultLost.
@@ -47,7 +48,7 @@ func (m *Manager) run(ctx context.Context, j *job) (string, error) {
 		switch {
 		case err == nil:
 			return result, nil
-		case answered(err):
+		case j.refused:
 			return "", fmt.Errorf("unit %s: %s: %w", j.before.Name, j.op, named(err))
 		case ctx.Err() != nil || errors.Is(err, errClosed):
 			return "", j.unknown(unanswered(ctx, err))
@@ -105,7 +106,9 @@ func (m *Manager) follow(ctx context.Context, j *job) (string, error) {
 // ask queues the job.
 func (j *job) ask(ctx context.Context, c *conn) error {
 	j.asked = true
-	return c.manage(ctx, j.method, []any{j.before.Name, "replace"}, &j.path)
+	err := c.manage(ctx, j.method, []any{j.before.Name, "replace"}, &j.path)
+	j.refused = err != nil && answered(err)
+	return err
 }
 
 // look finds out after a loss whether the job is still there. If the request itself was lost

@@ -53,7 +53,7 @@ func New(address string, log *slog.Logger) *Manager {
 }
 
 // Close ends the connection for good: calls under way and later ones fail with
-// [ErrUnknown].
+// [ErrUnknown]. It waits for the end of an attempt to connect.
 func (m *Manager) Close() error {
 	m.lock <- struct{}{}
 	defer func() { <-m.lock }()
@@ -125,8 +125,8 @@ func pause(ctx context.Context, d time.Duration) error {
 }
 
 // State returns what the unit is now. A unit that systemd doesn't know is no error:
-// its Load is "not-found". Errors: [ErrUnknown], and [ErrNotFound] for a name that no unit
-// can have.
+// its Load is "not-found". Errors: [ErrUnknown], [ErrNotFound] for a name that no unit can have, and
+// what systemd or the bus refuses, such as access. With an error, only the state's Name is set.
 func (m *Manager) State(ctx context.Context, name string) (State, error) {
 	name, err := fullName(name)
 	if err != nil {
@@ -268,7 +268,7 @@ func (m *Manager) empty(ctx context.Context, name string) error {
 }
 
 // Kill sends sig to all processes of the unit, also while a stop job waits for
-// them. That there are none is no error. If the answer is lost, sig is sent once more.
+// them. That there are none is no error. If the answer is lost, sig is sent again.
 func (m *Manager) Kill(ctx context.Context, name string, sig syscall.Signal) error {
 	name, err := fullName(name)
 	if err != nil {

@@ -130,7 +130,8 @@ func (s *Stage) waitElsewhere(ctx context.Context, victim *lab.Node) error {
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
 	for {
-		status, err := s.Cluster.Status(ctx)
+		// The victim may be up again, but is no member yet.
+		status, err := s.Cluster.Via(s.other(victim)).Status(ctx)
 		if err == nil && slices.ContainsFunc(s.Lab.Nodes(), func(n *lab.Node) bool { return n != victim && runsOn(status, n) }) {
 			return nil
 		}
