@@ -4,6 +4,7 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -20,6 +21,8 @@ import (
 )
 
 func (n *Node) consoleFile() string { return filepath.Join(runDir(n.lab.name), n.name+".console") }
+
+var errDied = errors.New("systemd-nspawn ended before the node had booted")
 
 // boot starts nspawn and follows its notifications (sd_notify(3)): first the
 // PID of the node's own PID 1, then that it has finished booting.

@@ -24,8 +24,9 @@ const (
 
 // cgroup is one control group, known by the same path in every hierarchy that
 // matters: it holds what belongs to a lab, a node or a host, and so tells own
-// processes from others. Both layouts of cgroups(7) work: version 1, where each
-// controller has a hierarchy, and version 2, where there is one for all.
+// processes from others. Of the layouts of cgroups(7), version 1, where each
+// controller has a hierarchy, is tested; version 2, where there is one for all,
+// is written for but has not been seen at work.
 type cgroup struct {
 	dirs []string
 }
@@ -38,14 +39,16 @@ func labCgroup(elem ...string) cgroup {
 	return g
 }
 
-// hierarchies lists where groups are made. In version 1, nspawn needs a group
-// of its own under name=systemd, else all nodes share one payload group.
+// hierarchies lists where groups are made. In version 1, nspawn makes groups
+// called payload and supervisor below its own in name=systemd, or in the unified
+// hierarchy where that is mounted beside (hybrid). Without groups of their own
+// in both, all nodes would share those two and remove each other's services.
 func hierarchies() []string {
 	if _, err := os.Stat(cgroupRoot + "/cgroup.procs"); err == nil {
 		return []string{cgroupRoot}
 	}
 	var found []string
-	for _, c := range []string{"systemd", "memory", "freezer", "cpuacct", "pids"} {
+	for _, c := range []string{"systemd", "unified", "memory", "freezer", "cpuacct", "pids"} {
 		dir := filepath.Join(cgroupRoot, c)
 		if _, err := os.Stat(dir + "/cgroup.procs"); err == nil {
 			found = append(found, dir)

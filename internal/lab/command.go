@@ -56,7 +56,8 @@ func output(r Result, err error, where string, argv []string) (string, error) {
 		err = fmt.Errorf("exit code %d", r.ExitCode)
 	}
 	if err != nil {
-		return "", fmt.Errorf("%s: %s: %w: %s", where, strings.Join(argv, " "), err, strings.TrimSpace(r.Stderr))
+		said := strings.TrimSpace(r.Stdout + "\n" + r.Stderr)
+		return "", fmt.Errorf("%s: %s: %w: %s", where, strings.Join(argv, " "), err, said[max(0, len(said)-2000):])
 	}
 	return strings.TrimSpace(r.Stdout), nil
 }

@@ -69,7 +69,5 @@ func TestFenceAgentInNode(t *testing.T) {
 	if s := strings.Join(got, ", "); s != want && s != want+", off node1" {
 		t.Errorf("history: got %q, want %q", s, want)
 	}
-	if n1.Running() {
-		t.Error("node1 did not manage to switch itself off")
-	}
+	untilOff(t, n1)
 }

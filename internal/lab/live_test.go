@@ -38,6 +38,7 @@ func TestNodesAreRealSystems(t *testing.T) {
 	t.Parallel()
 	l := labtest.Up(t, lab.Config{Nodes: 2})
 	for _, n := range l.Nodes() {
+		ownGroups(t, l, n)
 		for _, tt := range []struct {
 			name, want string
 			argv       []string
@@ -48,9 +49,9 @@ func TestNodesAreRealSystems(t *testing.T) {
 			{"no failed units", "", argv("systemctl --failed --no-legend --plain")},
 			{"its own address", n.Addr4().String() + "/24", argv("ip -4 -o addr show eth0")},
 			{"its own IPv6 address", n.Addr6().String() + "/64", argv("ip -6 -o addr show eth0")},
-			{"peer by name", "", argv("ping -4 -c1 -W1 -q node1")},
-			{"peer by name, IPv6", "", argv("ping -6 -c1 -W1 -q node2")},
-			{"client by name", "", argv("ping -4 -c1 -W1 -q client")},
+			{"peer by name", "", argv("ping -4 -c1 -w5 -q node1")},
+			{"peer by name, IPv6", "", argv("ping -6 -c1 -w5 -q node2")},
+			{"client by name", "", argv("ping -4 -c1 -w5 -q client")},
 			{"no way out", "", argv("ip route show default")},
 			{"sysctls of its network can be set", "2", []string{"sh", "-c", "echo 2 >/proc/sys/net/ipv4/conf/eth0/arp_announce; cat /proc/sys/net/ipv4/conf/eth0/arp_announce"}},
 			{"nftables works", "", argv("nft add table netdev t")},
@@ -68,6 +69,26 @@ func TestNodesAreRealSystems(t *testing.T) {
 			if err != nil || r.ExitCode == 0 {
 				t.Errorf("%s: %s has started by itself: %+v, %v", n.Name(), unit, r, err)
 			}
+		}
+	}
+}
+
+// ownGroups fails if the node shares with others the group from which its
+// systemd makes and removes those of its services.
+func ownGroups(t *testing.T, l *lab.Lab, n *lab.Node) {
+	t.Helper()
+	pid, err := n.LeaderPID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	groups, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(groups)) {
+		f := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if (f[1] == "name=systemd" || f[1] == "") && !strings.HasPrefix(f[2], "/mailha-lab/"+l.Name()+"/"+n.Name()+"/") {
+			t.Errorf("%s is in group %q", n.Name(), line)
 		}
 	}
 }
@@ -223,21 +244,32 @@ func TestPower(t *testing.T) {
 	l := labtest.Up(t, lab.Config{Nodes: 2})
 	victim, other := l.Node("node1"), l.Node("node2")
 	ctx := t.Context()
-	hears := func() bool {
-		r, err := other.Exec(ctx, "ping", "-c1", "-W1", "-q", victim.Name())
+	hears := func(want bool) bool {
+		patience := map[bool]string{true: "10", false: "1"}[want] // seconds
+		r, err := other.Exec(ctx, "ping", "-c1", "-i0.2", "-w"+patience, "-q", victim.Name())
 		if err != nil {
 			t.Fatal(err)
 		}
 		return r.ExitCode == 0
 	}
-	counts := func() bool { // whether a program of the victim goes on
-		before, err1 := os.ReadFile(l.ShareDir() + "/count")
-		time.Sleep(100 * time.Millisecond) // that nothing happens has no event
-		after, err2 := os.ReadFile(l.ShareDir() + "/count")
-		if err := errors.Join(err1, err2); err != nil {
+	length := func() int {
+		b, err := os.ReadFile(l.ShareDir() + "/count")
+		if err != nil {
 			t.Fatal(err)
 		}
-		return len(after) > len(before)
+		return len(b)
+	}
+	counts := func(want bool) bool { // whether a program of the victim goes on
+		patience := map[bool]time.Duration{true: 10 * time.Second, false: 100 * time.Millisecond}[want]
+		end := time.After(patience)
+		for first, tick := length(), time.Tick(10*time.Millisecond); length() == first; {
+			select {
+			case <-end:
+				return false
+			case <-tick:
+			}
+		}
+		return true
 	}
 	startCounting := func() {
 		t.Helper()
@@ -252,7 +284,7 @@ func TestPower(t *testing.T) {
 	}
 	expect := func(step string, runs, heard, counting bool) {
 		t.Helper()
-		if got := [3]bool{victim.Running(), hears(), counts()}; got != [3]bool{runs, heard, counting} {
+		if got := [3]bool{victim.Running(), hears(heard), counts(counting)}; got != [3]bool{runs, heard, counting} {
 			t.Fatalf("%s: running, heard and counting are %v, want %v", step, got, [3]bool{runs, heard, counting})
 		}
 	}
@@ -307,17 +339,31 @@ func TestPower(t *testing.T) {
 
 	// It switches itself off.
 	victim.Exec(ctx, "systemctl", "poweroff", "--force", "--force")
-	deadline, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	for tick := time.Tick(10 * time.Millisecond); victim.Running(); {
+	untilOff(t, victim)
+	do(victim.Start)
+	expect("started after its own power off", true, true, false)
+	if _, err := victim.Output(ctx, "ip", "link", "del", "eth0"); err != nil {
+		t.Fatal(err)
+	}
+	if err := victim.CutLink(ctx); err == nil {
+		t.Error("a wire that is not there was cut")
+	}
+	do(victim.Kill)
+	do(victim.Start)
+	expect("killed without a wire, and started", true, true, false)
+}
+
+// untilOff waits for a node that goes off by itself.
+func untilOff(t *testing.T, n *lab.Node) {
+	t.Helper()
+	deadline := time.After(10 * time.Second)
+	for tick := time.Tick(10 * time.Millisecond); n.Running(); {
 		select {
-		case <-deadline.Done():
-			t.Fatal("the node runs after poweroff --force")
+		case <-deadline:
+			t.Fatalf("%s did not go off", n.Name())
 		case <-tick:
 		}
 	}
-	do(victim.Start)
-	expect("started after its own power off", true, true, false)
 }
 
 func TestHosts(t *testing.T) {

@@ -5,6 +5,7 @@ package lab
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -51,17 +52,24 @@ func makeLAN(ctx context.Context, lab string) error {
 		"ip", "-n", ns, "-batch", "-")
 }
 
-// setPort sets the bridge's end of a wire up or down.
+// errNoPort means that a wire is not there: its other end is gone.
+var errNoPort = errors.New("no wire")
+
+// setPort sets the bridge's end of a wire up or down, or returns errNoPort.
 func setPort(ctx context.Context, lab, name, state string) error {
-	return tool(ctx, "", "ip", "-n", lanNS(lab), "link", "set", port(name), state)
+	return changePort(ctx, lab, "set", port(name), state)
 }
 
 // removePort removes the wire of a node whose end has not gone with its
-// namespace yet.
+// namespace yet, or returns errNoPort.
 func removePort(ctx context.Context, lab, name string) error {
-	err := tool(ctx, "", "ip", "-n", lanNS(lab), "link", "del", port(name))
+	return changePort(ctx, lab, "del", port(name))
+}
+
+func changePort(ctx context.Context, lab string, args ...string) error {
+	err := tool(ctx, "", append([]string{"ip", "-n", lanNS(lab), "link"}, args...)...)
 	if err != nil && strings.Contains(err.Error(), "Cannot find device") {
-		return nil
+		return fmt.Errorf("%w: %w", errNoPort, err)
 	}
 	return err
 }

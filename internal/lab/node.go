@@ -99,14 +99,18 @@ func (n *Node) Command(ctx context.Context, argv ...string) (*exec.Cmd, error) {
 func (n *Node) execGroup() cgroup { return labCgroup(n.lab.name, n.name, "exec") }
 
 // Exec runs a program inside the node to its end. An exit code other than 0 is
-// not an error; a node that is off, a program that does not exist (127) or
-// death by a signal are told apart by the error and the exit code.
+// not an error, nor is a program that does not exist (127). Death by a signal,
+// the end of ctx, and a node that is off or goes off meanwhile (ErrNotRunning)
+// are.
 func (n *Node) Exec(ctx context.Context, argv ...string) (Result, error) {
 	cmd, err := n.Command(ctx, argv...)
 	if err != nil {
 		return Result{ExitCode: -1}, err
 	}
 	r, err := result(ctx, cmd)
+	if err == nil && r.ExitCode != 0 && !n.Running() {
+		err = ErrNotRunning // what failed may have been entering it
+	}
 	if err != nil {
 		return r, n.errorf("%s: %w", strings.Join(argv, " "), err)
 	}

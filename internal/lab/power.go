@@ -43,7 +43,7 @@ func (n *Node) Kill(ctx context.Context) error {
 		return n.errorf("kill: %w", err)
 	}
 	if s.Leader.alive() {
-		if err := setPort(ctx, n.lab.name, n.name, "down"); err != nil {
+		if err := setPort(ctx, n.lab.name, n.name, "down"); err != nil && !errors.Is(err, errNoPort) {
 			return n.errorf("kill: cut the wire: %w", err)
 		}
 	}
@@ -108,7 +108,7 @@ func (n *Node) clear(ctx context.Context, s nodeState) error {
 	if err := n.cgroup().clear(ctx); err != nil {
 		return err
 	}
-	if err := removePort(ctx, n.lab.name, n.name); err != nil {
+	if err := removePort(ctx, n.lab.name, n.name); err != nil && !errors.Is(err, errNoPort) {
 		return err
 	}
 	if s.Loop != "" {
@@ -195,5 +195,3 @@ func (n *Node) console() string {
 	}
 	return fmt.Sprintf("; console: %s", b[max(0, len(b)-1000):])
 }
-
-var errDied = errors.New("systemd-nspawn ended before the node had booted")

@@ -105,8 +105,12 @@ func (c *Cluster) Rejoin(ctx context.Context, n *lab.Node) error {
 	return c.WaitOnline(ctx, n)
 }
 
+// uncoloured takes the colours out of what crm says to no terminal.
+var uncoloured = strings.NewReplacer("\x1b[31m", "", "\x1b[32m", "", "\x1b[33m", "", "\x1b[0m", "")
+
 // Crm feeds a script to "crm configure" and commits it. It is an error if crm
-// complains about any of it, which crm itself does not always take for one.
+// complains of any of it, which crm itself does not always take for one; what
+// it did understand is committed even so.
 func (c *Cluster) Crm(ctx context.Context, script string) error {
 	n, err := c.node()
 	if err != nil {
@@ -118,11 +122,12 @@ func (c *Cluster) Crm(ctx context.Context, script string) error {
 	}
 	cmd.Stdin = strings.NewReader(script + "\ncommit\n")
 	out, err := cmd.CombinedOutput()
-	if err == nil && strings.Contains(string(out), "ERROR:") {
-		err = errors.New("refused")
+	said := uncoloured.Replace(string(out))
+	if err == nil && strings.Contains(said, "ERROR:") {
+		err = errors.New("refused in part")
 	}
 	if err != nil {
-		return fmt.Errorf("%s: crm configure: %w: %s", n.Name(), err, strings.TrimSpace(string(out)))
+		return fmt.Errorf("%s: crm configure: %w: %s", n.Name(), err, strings.TrimSpace(said))
 	}
 	return nil
 }

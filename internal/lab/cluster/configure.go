@@ -85,7 +85,7 @@ type cibXML struct {
 	AdminEpoch   int        `xml:"admin_epoch,attr"`
 	Properties   properties `xml:"configuration>crm_config>cluster_property_set"`
 	Nodes        struct{}   `xml:"configuration>nodes"`
-	Primitive    *primitive `xml:"configuration>resources>primitive"`
+	Resources    resources  `xml:"configuration>resources"`
 	Constraints  struct{}   `xml:"configuration>constraints"`
 	Status       struct{}   `xml:"status"`
 }
@@ -93,6 +93,10 @@ type cibXML struct {
 type properties struct {
 	ID    string   `xml:"id,attr"`
 	Pairs []nvpair `xml:"nvpair"`
+}
+
+type resources struct { // has to be there, be it empty
+	Primitive *primitive `xml:"primitive"`
 }
 
 type primitive struct {
@@ -115,7 +119,7 @@ func cib(opts Options) ([]byte, error) {
 		c.Properties.Pairs = append(c.Properties.Pairs, nvpair{"cib-bootstrap-options-" + k, k, set[k]})
 	}
 	if !opts.NoFencing {
-		c.Primitive = &primitive{ID: fenceDevice, Class: "stonith", Type: "fence_lab"}
+		c.Resources.Primitive = &primitive{ID: fenceDevice, Class: "stonith", Type: "fence_lab"}
 	}
 	return xml.MarshalIndent(c, "", "  ")
 }

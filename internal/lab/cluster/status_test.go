@@ -73,11 +73,11 @@ func TestCIB(t *testing.T) {
 	for _, p := range c.Properties.Pairs {
 		got[p.Name] = p.Value
 	}
-	if got["dc-deadtime"] != "9s" || got["stonith-enabled"] != "true" || got["x"] != `<&"` || c.Primitive == nil {
+	if got["dc-deadtime"] != "9s" || got["stonith-enabled"] != "true" || got["x"] != `<&"` || c.Resources.Primitive == nil {
 		t.Errorf("got\n%s", data)
 	}
 	data, err = cib(Options{NoFencing: true})
-	if err != nil || strings.Contains(string(data), "fence_lab") || !strings.Contains(string(data), `name="stonith-enabled" value="false"`) {
+	if err != nil || strings.Contains(string(data), "fence_lab") || !strings.Contains(string(data), "<resources>") || !strings.Contains(string(data), `name="stonith-enabled" value="false"`) {
 		t.Errorf("without fencing: got\n%s", data)
 	}
 }

@@ -23,7 +23,8 @@ import (
 // loop devices and control groups.
 var ErrNotRoot = errors.New("labs need root, for namespaces, mounts and loop devices: run this with sudo, or in a throw-away virtual machine")
 
-// wanted maps a program that the lab runs to its Debian package.
+// wanted maps a program that the lab runs to its Debian package, none of which
+// starts a service.
 var wanted = []struct{ program, pkg string }{
 	{"mmdebstrap", "mmdebstrap"},
 	{"systemd-nspawn", "systemd-container"},
@@ -56,7 +57,7 @@ func Ensure(ctx context.Context, log io.Writer) error {
 		return err
 	}
 	if still := missing(lookable); len(still) > 0 {
-		return fmt.Errorf("lab: %s installed, but its programs are not in PATH", strings.Join(still, " "))
+		return fmt.Errorf("%s installed, but its programs are not in PATH", strings.Join(still, " "))
 	}
 	return nil
 }
@@ -79,12 +80,10 @@ func missing(there func(program string) bool) []string {
 
 func apt(ctx context.Context, args ...string) error {
 	cmd := exec.CommandContext(ctx, "apt-get", append([]string{"-q", "-o", "DPkg::Lock::Timeout=120"}, args...)...)
-	// RUNLEVEL makes invoke-rc.d think that the system is being installed, so
-	// that nothing is started.
-	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1")
+	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("lab: apt-get %s: %w\n%s", args[0], err, lastLines(out, 10))
+		return fmt.Errorf("apt-get %s: %w\n%s", args[0], err, lastLines(out, 10))
 	}
 	return nil
 }
