@@ -36,10 +36,10 @@ type Announcement struct {
 // Announce tells the neighbours where the addresses are. Each round sends, for each address, a gratuitous ARP
 // request and reply, or an unsolicited neighbour advertisement, and asks the gateway for its own address with
 // ours as sender: that makes the gateway learn it (RFC 826, RFC 4861), and its answer proves that it has.
-// Announce returns as soon as all gateways have answered. The first round goes out at once, unless
-// this Set has just used up the interface's budget of 12 ARP packets a second; port security shuts
-// ports for more than 15. Addresses that are not held, or not usable, are never announced; the error says so
-// (ErrNotHeld, ErrWrongInterface, ErrWrongPrefix, ErrLinkDown, ErrUnusable), beside the Announcements of the others.
+// After the last round it returns as soon as all gateways have answered. The first round goes out at once, unless
+// this Set has just used up the interface's budget of 12 ARP packets a second (switches shut ports for more than
+// 15). Addresses that are not held, or not usable, are never announced; the error says so (ErrNotHeld,
+// ErrWrongInterface, ErrWrongPrefix, ErrLinkDown, ErrUnusable), beside the Announcements of the others.
 func (s *Set) Announce(ctx context.Context, b Burst) ([]Announcement, error) {
 	a := announcer{set: s, proved: make(map[netip.Addr]bool)}
 	err := a.run(ctx, max(b.Count, 1), orDefault(b.Interval, 200*time.Millisecond), orDefault(b.Wait, 20*time.Millisecond))
@@ -63,14 +63,16 @@ type announcer struct {
 
 func (a *announcer) run(ctx context.Context, rounds int, interval, wait time.Duration) error {
 	defer a.taps.close()
+	var notHeld error
 	for i := range rounds {
 		next := time.Now().Add(interval)
-		if err := a.round(ctx); err != nil {
-			return err
+		var err error
+		if notHeld, err = a.round(ctx); err != nil {
+			return errors.Join(notHeld, err)
 		}
 		if i+1 < rounds {
 			if err := sleep(ctx, time.Until(next)); err != nil {
-				return err
+				return errors.Join(notHeld, err)
 			}
 		}
 	}
@@ -81,7 +83,7 @@ func (a *announcer) run(ctx context.Context, rounds int, interval, wait time.Dur
 	case <-timer.C:
 	case <-ctx.Done(): // what was sent was sent
 	}
-	return nil
+	return notHeld
 }
 
 func (a *announcer) result() []Announcement {
@@ -93,32 +95,33 @@ func (a *announcer) result() []Announcement {
 	return a.sent
 }
 
-// round looks anew where the addresses are, and with which MAC, and announces them once.
-func (a *announcer) round(ctx context.Context) error {
+// round looks anew where the addresses are, and with which MAC, and announces them once. The first result is
+// about those that are not announced.
+func (a *announcer) round(ctx context.Context) (notHeld, err error) {
 	k, err := openKernel(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer k.Close()
 	places, notHeld, err := a.set.heldPlaces(k)
 	if err != nil {
-		return err
+		return notHeld, err
 	}
 	gateways, err := a.set.gateways(k, places)
 	if err != nil {
-		return err
+		return notHeld, err
 	}
 	if err := a.listen(places, gateways); err != nil {
-		return err
+		return notHeld, err
 	}
 	a.sent = a.sent[:0]
 	for i, p := range places {
-		if err := a.set.announceOne(ctx, a.taps.of(p), p, gateways[i]); err != nil {
-			return errors.Join(notHeld, err)
+		if err := a.set.announceOne(ctx, k, a.taps.of(p), p, gateways[i]); err != nil {
+			return notHeld, err
 		}
 		a.sent = append(a.sent, Announcement{Addr: p.addr(), Interface: p.link.name, MAC: p.link.mac, Gateway: gateways[i]})
 	}
-	return notHeld
+	return notHeld, nil
 }
 
 // heldPlaces returns the addresses that may be announced; the second result is about the others.
@@ -172,8 +175,7 @@ func (a *announcer) listen(places []place, gateways []netip.Addr) error {
 	}
 	a.checkDone()
 	for _, p := range places {
-		if t := a.taps.of(p); t != nil {
-			t.link = p.link // its MAC may have changed
+		if a.taps.of(p) != nil {
 			continue
 		}
 		t, err := openTap(p.link, p.addr().Is6())
@@ -181,8 +183,7 @@ func (a *announcer) listen(places []place, gateways []netip.Addr) error {
 			return err
 		}
 		a.taps.list = append(a.taps.list, t)
-		reader := *t
-		a.taps.readers.Go(func() { reader.listen(a.heard) })
+		a.taps.readers.Go(func() { t.listen(a.heard) })
 	}
 	return nil
 }
@@ -211,13 +212,13 @@ func (a *announcer) checkDone() {
 	}
 }
 
-func (s *Set) announceOne(ctx context.Context, t *tap, p place, gateway netip.Addr) error {
+func (s *Set) announceOne(ctx context.Context, k *kernel, t *tap, p place, gateway netip.Addr) error {
 	frames, err := announcement(p, gateway)
 	if err != nil {
 		return err
 	}
 	if p.addr().Is4() {
-		if err := sleep(ctx, s.pace.wait(p.link.index, len(frames), time.Now())); err != nil {
+		if err := s.waitTurn(ctx, k, p, len(frames)); err != nil {
 			return err
 		}
 		s.pace.note(p.link.index, len(frames), time.Now())
@@ -226,6 +227,25 @@ func (s *Set) announceOne(ctx context.Context, t *tap, p place, gateway netip.Ad
 		if err := t.send(f, nil); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// waitTurn waits until n ARP packets for p may go out. Somebody else may have released p in the meantime.
+func (s *Set) waitTurn(ctx context.Context, k *kernel, p place, n int) error {
+	wait := s.pace.wait(p.link.index, n, time.Now())
+	if wait == 0 {
+		return nil
+	}
+	if err := sleep(ctx, wait); err != nil {
+		return err
+	}
+	addrs, err := k.addresses()
+	if err != nil {
+		return err
+	}
+	if st, _ := holding(p.prefix, p.link.index, addrs); st != Held {
+		return fmt.Errorf("%s: %w any more", p.addr(), ErrNotHeld)
 	}
 	return nil
 }

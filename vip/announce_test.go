@@ -14,6 +14,7 @@ import (
 
 	"github.com/mdlayher/arp"
 	"github.com/mdlayher/ndp"
+	"github.com/mdlayher/packet"
 	"github.com/vishvananda/netlink"
 )
 
@@ -144,6 +145,38 @@ func TestAnnounceDefaultGateway(t *testing.T) {
 	}
 }
 
+// An answer of somebody else, and a question of the gateway's address by us, prove nothing.
+func TestAnnounceProofIsTheGateways(t *testing.T) {
+	l := newLab(t, 2)
+	us, other := l.hosts[0], l.hosts[1]
+	gw := netip.MustParseAddr("192.0.2.77") // not there
+	s, _ := us.set(Config{Gateways: []netip.Addr{gw}}, vip4+"/32")
+	us.mustTake(s)
+	c, out := other.capture(), other.socket(0)
+	answered := make(chan struct{})
+	go func() {
+		for f := range c.frames {
+			if len(about([][]byte{f}, gw.String())) == 0 {
+				continue
+			}
+			for _, from := range []string{"192.0.2.2", vip4} {
+				b, _ := arpFrame(arp.OperationReply, other.mac, netip.MustParseAddr(from), us.mac, a4)
+				out.WriteTo(b, &packet.Addr{HardwareAddr: broadcast})
+			}
+			b, _ := arpFrame(arp.OperationReply, other.mac, gw, us.mac, netip.MustParseAddr("192.0.2.1"))
+			out.WriteTo(b, &packet.Addr{HardwareAddr: broadcast})
+			close(answered)
+			return
+		}
+	}()
+	list, err := us.announce(s, Burst{Wait: 300 * time.Millisecond})
+	l.must(err)
+	<-answered
+	if list[0].Gateway != gw || list[0].Proved {
+		t.Errorf("got %+v", list[0])
+	}
+}
+
 func TestAnnounceOnlyWhatIsHeld(t *testing.T) {
 	l := newLab(t, 2)
 	us, other := l.hosts[0], l.hosts[1]
@@ -181,6 +214,54 @@ func TestAnnounceOnlyWhatIsHeld(t *testing.T) {
 	}
 	if got := about(c.upTo(us), vip4); len(got) != 2 {
 		t.Errorf("%d packets, want 2", len(got))
+	}
+}
+
+// An address that is missing must not cost the others their rounds, nor their proof.
+func TestAnnounceTheOthersFully(t *testing.T) {
+	l := newLab(t, 3)
+	us, other := l.hosts[0], l.hosts[2]
+	s, _ := us.set(Config{Gateways: []netip.Addr{netip.MustParseAddr("192.0.2.2")}}, vip4+"/32", "192.0.2.101/32")
+	us.mustTake(s)
+	us.delAddr("eth0", "192.0.2.101/32")
+	c := other.capture()
+	list, err := us.announce(s, Burst{Count: 3, Interval: time.Millisecond, Wait: patience})
+	if !errors.Is(err, ErrNotHeld) || len(list) != 1 || !list[0].Proved {
+		t.Errorf("Announce() = %+v, %v", list, err)
+	}
+	if got := len(about(c.upTo(us), vip4)); got != 9 {
+		t.Errorf("%d ARP packets, want 9 in three rounds", got)
+	}
+}
+
+// An address that is released while its announcement waits for its turn must not be announced any more.
+func TestAnnounceNotAfterRelease(t *testing.T) {
+	l := newLab(t, 2)
+	us, other := l.hosts[0], l.hosts[1]
+	s, _ := us.set(Config{Probe: ProbeConfig{Off: true}}, vip4+"/32", "192.0.2.101/32")
+	us.mustTake(s)
+	us.do(func() {
+		eth0, err := net.InterfaceByName("eth0")
+		l.must(err)
+		s.pace.note(eth0.Index, paceBudget-3, time.Now()) // enough for one of them
+	})
+	c := other.capture()
+	failed := make(chan error, 1)
+	go us.elsewhere(func() {
+		_, err := s.Announce(t.Context(), Burst{})
+		failed <- err
+	})
+	for f := range c.frames { // the first has gone out, the second waits
+		if len(about([][]byte{f}, vip4)) > 0 {
+			break
+		}
+	}
+	us.delAddr("eth0", "192.0.2.101/32")
+	if err := <-failed; !errors.Is(err, ErrNotHeld) {
+		t.Errorf("Announce() = %v, want ErrNotHeld", err)
+	}
+	if got := about(c.upTo(us), "192.0.2.101"); len(got) != 0 {
+		t.Errorf("announced after it was released: % x", got[0])
 	}
 }
 

@@ -147,16 +147,20 @@ func TestCheckHearsOldClaims(t *testing.T) {
 func TestCheckKeepsALiveRival(t *testing.T) {
 	l := newLab(t, 2)
 	us, rival := l.hosts[0], l.hosts[1]
-	s, _ := us.set(Config{Remember: 300 * time.Millisecond}, vip4+"/32")
+	s, _ := us.set(Config{Remember: 2 * time.Second}, vip4+"/32")
 	us.mustTake(s)
 	rival.addAddr("eth0", vip4+"/32")
 	us.checkUntil(s, hasRival(0, rival.mac))
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	for range 15 {
+	for range 30 {
 		<-tick.C
-		if r := us.check(s); !hasRival(0, rival.mac)(r) {
+		r := us.check(s)
+		if !hasRival(0, rival.mac)(r) {
 			t.Fatal("a rival that is still there was forgotten")
+		}
+		if d := r[0].Rivals[0].Heard; d > time.Second {
+			t.Fatalf("a rival that has just been asked was heard %s ago", d)
 		}
 	}
 	rival.delAddr("eth0", vip4+"/32")

@@ -15,10 +15,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// watch is the claims watch: for each family a table of the kernel's packet filter which notes, in a set
-// whose elements expire, who says by ARP or neighbour advertisement that he has one of our addresses. So claims are
-// noticed although no process of ours runs when they are made. Claims of our own interfaces
-// are sorted out when they are read, so a change of MAC needs no change of rules.
+// watch is the claims watch: for each family a table of the kernel's packet filter which notes, in a set whose
+// elements expire, who says by ARP or neighbour advertisement that he has one of our addresses. So claims are
+// noticed although no process of ours runs when they are made. Claims of our own interfaces are sorted out when
+// they are read, so a change of MAC needs no change of rules.
 type watch struct {
 	owner    string
 	remember time.Duration
@@ -49,31 +49,31 @@ func watchFamily(a netip.Addr) nftables.TableFamily {
 
 // install replaces the watch by one for places that knows of no claims yet.
 func (w watch) install(places []place) error {
-	c, err := nftables.New()
-	if err != nil {
-		return fmt.Errorf("open nf_tables: %w", err)
-	}
-	chains := make(map[nftables.TableFamily]*nftables.Chain)
-	for _, p := range places {
-		f := watchFamily(p.addr())
-		if chains[f] == nil {
-			if chains[f], err = w.addTable(c, f); err != nil {
-				return err
+	err := commit(func(c *nftables.Conn, start func(*nftables.Table)) error {
+		chains := make(map[nftables.TableFamily]*nftables.Chain)
+		for _, p := range places {
+			t := w.table(watchFamily(p.addr()))
+			if chains[t.Family] == nil {
+				start(t)
+				var err error
+				if chains[t.Family], err = w.addChain(c, t); err != nil {
+					return err
+				}
 			}
+			chain := chains[t.Family]
+			c.AddRule(&nftables.Rule{Table: chain.Table, Chain: chain, Exprs: w.rule(p)})
 		}
-		c.AddRule(&nftables.Rule{Table: chains[f].Table, Chain: chains[f], Exprs: w.rule(p)})
-	}
-	if err := c.Flush(); err != nil {
+		return nil
+	})
+	if err != nil {
 		return fmt.Errorf("install claims watch: %w", err)
 	}
 	return nil
 }
 
-func (w watch) addTable(c *nftables.Conn, f nftables.TableFamily) (*nftables.Chain, error) {
-	t := w.table(f)
-	fresh(c, t)
+func (w watch) addChain(c *nftables.Conn, t *nftables.Table) (*nftables.Chain, error) {
 	addrType, hook := nftables.TypeIPAddr, nftables.ChainHookRef(hookARPIn)
-	if f == nftables.TableFamilyIPv6 {
+	if t.Family == nftables.TableFamilyIPv6 {
 		addrType, hook = nftables.TypeIP6Addr, nftables.ChainHookInput
 	}
 	key, err := nftables.ConcatSetType(addrType, nftables.TypeEtherAddr)
@@ -116,14 +116,9 @@ func (w watch) rule(p place) []expr.Any {
 
 // remove removes the watch; none there is fine.
 func (w watch) remove() error {
-	c, err := nftables.New()
-	if err != nil {
-		return fmt.Errorf("open nf_tables: %w", err)
-	}
 	var errs []error
 	for _, f := range []nftables.TableFamily{nftables.TableFamilyARP, nftables.TableFamilyIPv6} {
-		drop(c, w.table(f))
-		if err := c.Flush(); err != nil && !unusable(err) {
+		if err := remove(w.table(f)); err != nil && !unusable(err) {
 			errs = append(errs, err)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -81,30 +82,24 @@ func (g *Gate) set(ctx context.Context, m Mode) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	c, err := nftables.New()
-	if err != nil {
-		return err
-	}
-	t := g.table()
 	switch m {
 	case Open:
-		drop(c, t)
-		err := c.Flush()
+		err := remove(g.table())
 		if unusable(err) && !errors.Is(err, unix.EPERM) {
 			return nil // without nf_tables no gate was ever closed
 		}
 		return err
 	case Hold, Refuse:
-		if err := g.addRules(c, t, m); err != nil {
-			return err
-		}
-		return c.Flush()
+		return commit(func(c *nftables.Conn, start func(*nftables.Table)) error {
+			t := g.table()
+			start(t)
+			return g.addRules(c, t, m)
+		})
 	}
 	return errors.New("no such mode")
 }
 
 func (g *Gate) addRules(c *nftables.Conn, t *nftables.Table, m Mode) error {
-	fresh(c, t)
 	chain := c.AddChain(&nftables.Chain{
 		Name: gateChain, Table: t, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookInput,
 		Priority: nftables.ChainPriorityRef(-10), // before the host's own filter
@@ -132,7 +127,7 @@ func (g *Gate) addRules(c *nftables.Conn, t *nftables.Table, m Mode) error {
 		rule(append(match, verdict)...)
 	}
 	for _, a := range g.addrs {
-		rule(append(append(daddr(a), match...), verdict)...)
+		rule(slices.Concat(daddr(a), match, []expr.Any{verdict})...)
 	}
 	return nil
 }

@@ -49,6 +49,7 @@ type host struct {
 	n   int
 	ns  netns.NsHandle
 	mac net.HardwareAddr // of eth0
+	out *packet.Conn     // for send
 }
 
 func newLab(t testing.TB, hosts int) *lab {
@@ -60,9 +61,6 @@ func newLab(t testing.TB, hosts int) *lab {
 	l.up("br0")
 	for range hosts {
 		l.addHost()
-	}
-	for _, h := range l.hosts {
-		h.do(func() { l.carrier("eth0") })
 	}
 	return l
 }
@@ -117,6 +115,14 @@ func (h *host) plug(name string, mac net.HardwareAddr) {
 		l.must(netlink.LinkSetUp(p))
 	})
 	h.do(func() { l.up(name) })
+	h.ready(name)
+}
+
+// ready waits until the host's interface and its port of the switch pass frames.
+func (h *host) ready(name string) {
+	h.lab.t.Helper()
+	h.do(func() { h.lab.carrier(name) })
+	inNS(h.lab.t, h.lab.sw, func() { h.lab.carrier(fmt.Sprintf("p%d%s", h.n, name)) })
 }
 
 // unplug takes the carrier from the host's eth0.
@@ -416,10 +422,11 @@ func (h *host) socket(proto int) *packet.Conn {
 func (h *host) send(frame []byte, err error) {
 	h.lab.t.Helper()
 	h.lab.must(err)
-	conn := h.socket(0)
-	_, err = conn.WriteTo(frame, &packet.Addr{HardwareAddr: net.HardwareAddr(frame[:6])})
+	if h.out == nil {
+		h.out = h.socket(0)
+	}
+	_, err = h.out.WriteTo(frame, &packet.Addr{HardwareAddr: net.HardwareAddr(frame[:6])})
 	h.lab.must(err)
-	conn.Close()
 }
 
 // upTo returns what came in before a marker that from sends now: nothing sent earlier is missed,

@@ -10,8 +10,8 @@ import (
 
 // Take brings all addresses up or none: it asks the segment whether another host has them, all addresses in
 // parallel, adds them and starts the claims watch. Addresses that are held already stay, but are probed for and
-// verified as well; one that was added by somebody else becomes ours. It does not announce: call Announce
-// next. It takes as long as the probe (see ProbeConfig) and a millisecond or two. Errors: ErrConflict, ErrLinkDown,
+// verified as well; one that was added by somebody else becomes ours. It does not announce: call Announce next.
+// It takes as long as the probe (see ProbeConfig) and a millisecond or two. Errors: ErrConflict, ErrLinkDown,
 // ErrNotEthernet, ErrNoInterface, ErrAmbiguous, ErrWrongInterface, ErrWrongPrefix, ErrUnusable.
 func (s *Set) Take(ctx context.Context) error {
 	if err := s.take(ctx); err != nil {

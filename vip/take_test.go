@@ -172,6 +172,33 @@ func TestTakeHearsAnotherProbe(t *testing.T) {
 	}
 }
 
+// A network card passes only the multicast it was told to; those who probe for the address must be heard.
+func TestTapJoinsTheGroup(t *testing.T) {
+	l := newLab(t, 1)
+	l.hosts[0].do(func() {
+		joined := func() bool {
+			b, err := os.ReadFile("/proc/thread-self/net/dev_mcast")
+			l.must(err)
+			return strings.Contains(string(b), "3333ff000100")
+		}
+		if joined() {
+			t.Fatal("in the group before the tap was opened")
+		}
+		k, err := openKernel(t.Context())
+		l.must(err)
+		defer k.Close()
+		ls, err := k.links()
+		l.must(err)
+		eth0, _ := ls.byName("eth0")
+		tap, err := openTap(eth0, true, a6, a4)
+		l.must(err)
+		defer tap.conn.Close()
+		if !joined() {
+			t.Error("the tap is not in the group of the address it is for")
+		}
+	})
+}
+
 func TestTakeProbesOnTheWire(t *testing.T) {
 	l := newLab(t, 2)
 	us, other := l.hosts[0], l.hosts[1]
@@ -318,7 +345,6 @@ func TestTakeOwnSecondInterface(t *testing.T) {
 	h := l.hosts[0]
 	h.plug("eth1", net.HardwareAddr{2, 0, 0, 0, 1, 1})
 	h.addAddr("eth1", "192.0.2.200/24")
-	h.do(func() { l.carrier("eth1") })
 	s, _ := h.set(Config{Interface: "eth0"}, vip4+"/32", vip6+"/128")
 	h.mustTake(s)
 	h.mustTake(s)

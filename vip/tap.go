@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -112,7 +113,7 @@ func (t *tap) listen(f func(heard) bool) error {
 		if !ok {
 			continue
 		}
-		h.mac = net.HardwareAddr(append([]byte(nil), h.mac...)) // b is used again
+		h.mac = slices.Clone(h.mac) // b is used again
 		if !f(h) {
 			return nil
 		}

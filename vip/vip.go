@@ -31,7 +31,8 @@ type Config struct {
 	Owner string
 	// Addrs are the addresses as they are installed; /32 and /128 are the normal prefix lengths.
 	// With a shorter one the kernel makes addresses of one subnet depend on each other (ip-sysctl,
-	// promote_secondaries).
+	// promote_secondaries). At most 64; more than 12 IPv4 addresses on one interface make Take and Check
+	// send more ARP packets in a second than a port with dynamic ARP inspection lets through by default.
 	Addrs []netip.Prefix
 	// Interface to use. Empty: for each address, the interface that has the most specific
 	// connected route covering it.
@@ -55,11 +56,11 @@ type Config struct {
 	Listen time.Duration
 }
 
-// ProbeConfig tunes the probe for other holders that precedes taking an address. It is RFC 5227
-// section 2.1.1 and RFC 4862 section 5.4 with short times, because the cluster has already decided who may
-// have the address and each millisecond is downtime. Zero values give 3 probes 20 ms apart and
-// 30 ms for late answers: 70 ms in all, and never more than 100 ms unless configured so. A set with more
-// than two IPv4 addresses sends fewer probes of each, at least one, to spare rate-limited switch ports.
+// ProbeConfig tunes the probe for other holders that precedes taking an address. It is RFC 5227 section 2.1.1
+// and RFC 4862 section 5.4 with short times, because the cluster has already decided who may have the address
+// and each millisecond is downtime. Zero values give 3 probes 20 ms apart and 30 ms for late answers: 70 ms in
+// all. A set with more than two IPv4 addresses sends fewer probes of each, at least one, to spare switch ports
+// that limit ARP.
 type ProbeConfig struct {
 	Count    int           // probes of each address, 1 to 10; 0 for 3
 	Interval time.Duration // between two of them, at most 2 s; 0 for 20 ms
