@@ -4,22 +4,27 @@ PREFIX  ?= /usr
 DESTDIR ?=
 OCFDIR  ?= /usr/lib/ocf/resource.d
 UNITDIR ?= $(PREFIX)/lib/systemd/system
+MANDIR  ?= $(PREFIX)/share/man
 SBINDIR  = $(PREFIX)/sbin
 
 GO      ?= go
 VERSION ?= $(shell cat VERSION)
-AGENTS   = vip mta service
+# Every agent has a page, which is made from its tables.
+AGENTS   = $(patsubst man/ocf_mailha_%.7,%,$(wildcard man/ocf_mailha_*.7))
 export CGO_ENABLED = 0
 
 .DEFAULT_GOAL := build
-.PHONY: help build test quick demo bench lint fuzz install uninstall lab clean distclean
+.PHONY: help build man test quick demo bench lint fuzz install uninstall lab clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  Variables: DESTDIR PREFIX OCFDIR UNITDIR GO"
+	@echo "  Variables: DESTDIR PREFIX OCFDIR UNITDIR MANDIR GO"
 
 build: ## build the shipped programs into build/
 	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o build/ ./cmd/...
+
+man: ## write the agents' manual pages into man/
+	$(GO) run ./internal/cmd/man -o man
 
 test: ## run every test, from unit tests to real clusters (root, about ten minutes)
 	./scripts/test.sh
@@ -49,11 +54,15 @@ install: build ## install below DESTDIR
 	install -d $(DESTDIR)$(OCFDIR)/mailha
 	for a in $(AGENTS); do ln -sf $(SBINDIR)/mailha-ocf $(DESTDIR)$(OCFDIR)/mailha/$$a; done
 	install -D -m 0644 -t $(DESTDIR)$(UNITDIR) contrib/systemd/*.service
+	install -D -m 0644 -t $(DESTDIR)$(MANDIR)/man7 man/*.7
+	install -D -m 0644 -t $(DESTDIR)$(MANDIR)/man8 man/*.8
 
 uninstall: ## remove what install put there
 	for a in $(AGENTS); do rm -f $(DESTDIR)$(OCFDIR)/mailha/$$a; done
 	rm -f $(DESTDIR)$(SBINDIR)/mailha-ocf
 	for f in contrib/systemd/*.service; do rm -f $(DESTDIR)$(UNITDIR)/$$(basename $$f); done
+	for f in man/*.7; do rm -f $(DESTDIR)$(MANDIR)/man7/$$(basename $$f); done
+	for f in man/*.8; do rm -f $(DESTDIR)$(MANDIR)/man8/$$(basename $$f); done
 
 clean: ## remove build/
 	rm -rf build

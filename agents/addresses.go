@@ -38,8 +38,8 @@ func NewAddresses() Addresses {
 		PreferredLft:  "0",
 		Probe:         true,
 		ProbeCount:    3,
-		ProbeInterval: Duration(10 * time.Millisecond),
-		ProbeWait:     Duration(20 * time.Millisecond),
+		ProbeInterval: Duration(5 * time.Millisecond),
+		ProbeWait:     Duration(10 * time.Millisecond),
 		Refresh:       Duration(60 * time.Second),
 	}
 }
@@ -73,10 +73,10 @@ func (a *Addresses) Params(required bool) Table {
 			Long:  "From 1 to 10."},
 		{Name: "probe_interval", Value: &a.ProbeInterval, Reloadable: true,
 			Short: "Time between two probes",
-			Long:  "With the defaults, all probes and the wait after the last take 40 ms together; a start takes as much longer as these times are."},
+			Long:  "With the defaults, all probes and the wait after the last take 20 ms together; a start takes as much longer as these times are."},
 		{Name: "probe_wait", Value: &a.ProbeWait, Reloadable: true,
 			Short: "Time to wait for an answer after the last probe",
-			Long:  "Hosts answer within a millisecond on most networks."},
+			Long:  "Hosts answer within a millisecond on most networks. One that is slower than this is reported by the first monitor."},
 		{Name: "gateway", Value: &a.Gateway, Reloadable: true,
 			Short: "Routers to announce the addresses to",
 			Long:  "Each is asked for its own address with the secondary IP as the sender; its answer proves that it learned the new place. Empty means the default routers of the interface."},

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/mailha/mailha/agents/process"
@@ -60,8 +61,29 @@ func (s *Service) Validate(ctx context.Context, depth Depth) error {
 	if depth < DepthProtocol {
 		return nil
 	}
-	_, err := s.steps.Inspect(ctx)
+	_, err := s.inspect(ctx)
 	return err
+}
+
+// inspect reads what a start needs to know, and sees that systemd could start
+// the unit: before an address is up, a node that lacks it disturbs nobody.
+func (s *Service) inspect(ctx context.Context) (Facts, error) {
+	facts, err := s.steps.Inspect(ctx)
+	if err != nil {
+		return facts, err
+	}
+	state, err := s.env.Units.State(ctx, facts.Unit)
+	switch {
+	case err != nil:
+		return facts, err
+	case state.Running() == unit.Yes:
+		return facts, nil
+	case state.Load == "not-found":
+		return facts, fmt.Errorf("%w: systemd knows no unit %s", ErrInstalled, facts.Unit)
+	case state.Load == "masked":
+		return facts, fmt.Errorf("%w: unit %s is masked (systemctl unmask %[2]s)", ErrInstalled, facts.Unit)
+	}
+	return facts, nil
 }
 
 // Reload has nothing to do here: each call reads the parameters anew.
@@ -73,9 +95,11 @@ func (s *Service) Monitor(ctx context.Context, depth Depth) error {
 	if err != nil {
 		return err
 	}
-	state, err := s.env.Units.State(ctx, facts.Unit)
-	if err != nil {
-		return err
+	state := unit.State{Active: "inactive"} // without a unit nothing can have been started
+	if facts.Unit != "" {
+		if state, err = s.env.Units.State(ctx, facts.Unit); err != nil {
+			return err
+		}
 	}
 	set, err := s.set(rec)
 	if err != nil {
@@ -116,45 +140,65 @@ func (s *Service) notRunning(facts Facts) error {
 	return fmt.Errorf("unit %s: %w", facts.Unit, ErrNotRunning)
 }
 
-// Start brings the service up behind a closed gate and then opens it.
+// Start brings the service up behind a closed gate and then opens it. A start
+// that fails leaves nothing behind that was not there before.
 func (s *Service) Start(ctx context.Context) error {
-	facts, err := s.steps.Inspect(ctx)
-	if err != nil {
-		return err
-	}
-	if err := s.clearLeftovers(ctx, facts); err != nil {
-		return err
-	}
 	prefixes, err := s.Addresses.Prefixes()
 	if err != nil {
 		return err
 	}
-	rec := record{Facts: facts, Addresses: prefixes, Interface: string(s.Addresses.NIC), Started: time.Now()}
-	// What is about to be brought up is noted first, so that a stop finds it
-	// whenever this start is cut off.
-	if err := s.records().save(rec); err != nil {
-		return err
-	}
-	if err := s.bringUp(ctx, rec); err != nil {
-		return errors.Join(err, s.takeBack(ctx, rec))
-	}
-	return nil
-}
-
-func (s *Service) bringUp(ctx context.Context, rec record) error {
-	// A start of what runs must not shut out its clients.
-	if !s.runs(ctx, rec.Facts) {
-		if err := s.setGate(ctx, rec, vip.Hold); err != nil {
-			return err
-		}
-	}
+	rec := record{Addresses: prefixes, Interface: string(s.Addresses.NIC), Started: time.Now()}
 	set, err := s.set(rec)
 	if err != nil {
 		return err
 	}
-	if err := take(ctx, set); err != nil {
+	// The node is prepared while the addresses are probed for: during a move
+	// clients wait for both.
+	facts := sync.OnceValues(func() (Facts, error) { return s.prepare(ctx) })
+	go facts()
+	touched := false
+	err = takeWhen(ctx, set, func() (err error) {
+		if rec.Facts, err = facts(); err != nil {
+			return err
+		}
+		touched = true
+		return s.closeUp(ctx, rec)
+	})
+	_, _ = facts() // it ends before this start does, however that ended
+	if err == nil {
+		err = s.bringUp(ctx, set, rec)
+	}
+	if err != nil && touched {
+		return errors.Join(err, s.takeBack(ctx, rec))
+	}
+	return err
+}
+
+// prepare sees that the service can run here, and ends what an unclean end
+// left of it.
+func (s *Service) prepare(ctx context.Context) (Facts, error) {
+	facts, err := s.inspect(ctx)
+	if err != nil {
+		return facts, err
+	}
+	return facts, s.clearLeftovers(ctx, facts)
+}
+
+// closeUp is the last step before clients can find the node. What is about to
+// be brought up is noted first, so that a stop finds it whenever this start is
+// cut off.
+func (s *Service) closeUp(ctx context.Context, rec record) error {
+	if err := s.records().save(rec); err != nil {
 		return err
 	}
+	if s.runs(ctx, rec.Facts) {
+		return nil // a start of what runs must not shut out its clients
+	}
+	return s.setGate(ctx, rec, vip.Hold)
+}
+
+// bringUp starts the service, with its addresses in place and its gate closed.
+func (s *Service) bringUp(ctx context.Context, set *vip.Set, rec record) error {
 	// Announced before the service runs: behind the gate nobody can meet it
 	// half open, and packets stop going to where the address was.
 	s.announce(ctx, set, &rec)
@@ -231,20 +275,34 @@ func (s *Service) takeBack(ctx context.Context, rec record) error {
 
 // facts prefers what the start noted over what the parameters say now.
 func (s *Service) facts(ctx context.Context) (record, Facts, error) {
+	rec, found, err := s.noted()
+	if err == nil && !found {
+		rec = s.supposed(ctx)
+	}
+	return rec, rec.Facts, err
+}
+
+// noted is what the start noted.
+func (s *Service) noted() (record, bool, error) {
 	rec, found, err := s.records().load()
-	if err != nil {
-		return record{}, Facts{}, err
+	if err == nil && found && rec.Facts.Unit == "" {
+		err = fmt.Errorf("read state of %s: %s names no unit", s.env.Instance, s.records().path())
 	}
-	if found {
-		return rec, rec.Facts, nil
-	}
+	return rec, found, err
+}
+
+// supposed is what parameters and configuration say, for want of what the start
+// noted: unit and processes, addresses, and the rest as far as it can be read.
+func (s *Service) supposed(ctx context.Context) record {
 	facts, err := s.steps.Inspect(ctx)
-	if err != nil && facts.Unit != "" {
-		// What the configuration does not tell, unit and processes still do.
-		s.log.Debug("looking without the service's configuration", "reason", err)
-		err = nil
+	if err != nil {
+		s.log.Info("the service's configuration cannot be read", "reason", err)
 	}
-	return record{}, facts, err
+	prefixes, err := s.Addresses.Prefixes()
+	if err != nil {
+		s.log.Warn("the secondary addresses are not known", "error", err)
+	}
+	return record{Facts: facts, Addresses: prefixes, Interface: string(s.Addresses.NIC)}
 }
 
 func (s *Service) records() records { return records{dir: s.env.StateDir, instance: s.env.Instance} }
@@ -253,12 +311,13 @@ func (s *Service) set(rec record) (*vip.Set, error) {
 	return s.Addresses.Set(s.env.Instance, rec.Addresses, s.env.Logger())
 }
 
-// take brings the addresses up, and says so if another node could have.
-func take(ctx context.Context, set *vip.Set) error {
+// takeWhen brings the addresses up once ready agrees; see [vip.Set.TakeWhen].
+// It says so if another node could have them.
+func takeWhen(ctx context.Context, set *vip.Set, ready func() error) error {
 	if set == nil {
-		return nil
+		return ready()
 	}
-	err := set.Take(ctx)
+	err := set.TakeWhen(ctx, ready)
 	for _, cause := range []error{vip.ErrNoInterface, vip.ErrAmbiguous, vip.ErrNotEthernet} {
 		if errors.Is(err, cause) {
 			return fmt.Errorf("%w: %w", ErrInstalled, err)

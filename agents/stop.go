@@ -44,25 +44,16 @@ func (s *Service) Stop(ctx context.Context) error {
 	return s.records().remove()
 }
 
-// remembered is what the start noted. Without it, what the parameters and the
-// configuration say has to do, however little that is.
+// remembered is what the start noted, or else what can be supposed.
 func (s *Service) remembered(ctx context.Context) record {
-	rec, found, err := s.records().load()
+	rec, found, err := s.noted()
 	if err != nil {
 		s.log.Warn("cannot read what the start noted", "error", err)
 	}
 	if found && err == nil {
 		return rec
 	}
-	facts, err := s.steps.Inspect(ctx)
-	if err != nil {
-		s.log.Info("stopping without the service's configuration", "reason", err)
-	}
-	prefixes, err := s.Addresses.Prefixes()
-	if err != nil {
-		s.log.Warn("stopping without secondary addresses", "error", err)
-	}
-	return record{Facts: facts, Addresses: prefixes}
+	return s.supposed(ctx)
 }
 
 // runs says whether there may be something to drain.
@@ -70,6 +61,9 @@ func (s *Service) runs(ctx context.Context, facts Facts) bool {
 	if facts.Unit == "" {
 		return false
 	}
+	const answer = 2 * time.Second // of a systemd that hangs, there is none
+	ctx, cancel := context.WithTimeout(ctx, answer)
+	defer cancel()
 	state, err := s.env.Units.State(ctx, facts.Unit)
 	return err == nil && state.Running() == unit.Yes
 }
@@ -89,45 +83,74 @@ func (s *Service) stopUnit(ctx context.Context, facts Facts, killAt time.Time) e
 	if err != nil {
 		return errors.Join(unitErr, err)
 	}
+	if unitErr == nil {
+		return nil
+	}
+	// Nothing is left that the unit could wait for.
+	err = s.env.Units.Stop(ctx, facts.Unit)
 	// Without systemd's word, that no process lives is proof enough.
-	if errors.Is(unitErr, unit.ErrUnknown) && facts.Process.ControlGroup != "" {
-		s.log.Warn("systemd did not answer; no process of the instance lives", "error", unitErr)
+	if errors.Is(err, unit.ErrUnknown) && facts.Process.ControlGroup != "" {
+		s.log.Warn("systemd did not answer; no process of the instance lives", "error", err)
 		return nil
 	}
-	return unitErr
-}
-
-func (s *Service) endUnit(ctx context.Context, name string, killAt time.Time) error {
-	orderly, cancel := context.WithDeadline(ctx, killAt)
-	defer cancel()
-	err := s.env.Units.Stop(orderly, name)
-	if err == nil {
-		return nil
-	}
-	s.log.Warn("unit did not stop in order, killing it", "unit", name, "error", err)
-	if err := s.env.Units.Kill(ctx, name, syscall.SIGKILL); err != nil {
-		s.log.Warn("cannot kill the unit", "unit", name, "error", err)
-	}
-	if err := s.env.Units.Stop(ctx, name); err != nil {
+	if err != nil {
 		return fmt.Errorf("stop: %w", err)
 	}
 	return nil
 }
 
-// release gives the addresses up before the gate goes, so that no connection
-// slips in between.
+// endUnit stops the unit until killAt, and has systemd kill what resists.
+func (s *Service) endUnit(ctx context.Context, name string, killAt time.Time) error {
+	orderly, cancel := context.WithDeadline(ctx, killAt)
+	defer cancel()
+	err := s.env.Units.Stop(orderly, name)
+	if err == nil || errors.Is(err, unit.ErrUnknown) && orderly.Err() == nil {
+		return err // asking again would only take time from ending the processes
+	}
+	s.log.Warn("unit did not stop in order, killing it", "unit", name, "error", err)
+	// A systemd that hangs must not keep us from killing by ourselves.
+	const answer = 500 * time.Millisecond
+	brief, cancel := context.WithTimeout(ctx, answer)
+	defer cancel()
+	if err := s.env.Units.Kill(brief, name, syscall.SIGKILL); err != nil {
+		s.log.Warn("cannot kill the unit", "unit", name, "error", err)
+	}
+	return err
+}
+
+// release gives the addresses up. All that can be done before is done before:
+// from then on clients wait for the next node.
 func (s *Service) release(ctx context.Context, rec record) error {
 	set, err := s.set(rec)
 	if err != nil {
 		return err
 	}
-	if set != nil {
-		if err := set.Release(ctx); err != nil {
-			return err
-		}
+	if set == nil {
+		s.removeGate(ctx, rec)
+		return nil
 	}
+	if err := set.Unwatch(); err != nil {
+		s.log.Warn("cannot end the watch for rivals", "error", err)
+	}
+	// A port that nobody listens on refuses connections without a gate; only a
+	// gate that holds them has to stand until the address is gone.
+	held := s.GateMode.mode() == vip.Hold
+	if !held {
+		s.removeGate(ctx, rec)
+	}
+	if err := set.Release(ctx); err != nil {
+		return err
+	}
+	if held {
+		s.removeGate(ctx, rec)
+	}
+	return nil
+}
+
+// removeGate does not fail a stop: a gate in front of nothing does no harm, and
+// the next start sets its own.
+func (s *Service) removeGate(ctx context.Context, rec record) {
 	if err := s.setGate(ctx, rec, vip.Open); err != nil {
 		s.log.Warn("cannot remove the gate", "error", err)
 	}
-	return nil
 }

@@ -4,9 +4,12 @@ package agents
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
+
+	"github.com/mailha/mailha/vip"
 )
 
 // VIPType is the agent for secondary addresses without a service.
@@ -69,12 +72,20 @@ func (a *vipAgent) Start(ctx context.Context) error {
 	if err := a.records.save(rec); err != nil {
 		return err
 	}
-	if err := take(ctx, set); err != nil {
-		return err
+	if err := takeWhen(ctx, set, nil); err != nil {
+		return errors.Join(err, a.takeBack(ctx, set))
 	}
 	Announce(ctx, set, a.log)
 	rec.Announced = time.Now()
 	return a.records.save(rec)
+}
+
+// takeBack undoes a start that failed, so that nothing is left of it.
+func (a *vipAgent) takeBack(ctx context.Context, set *vip.Set) error {
+	if err := set.Release(ctx); err != nil {
+		return err
+	}
+	return a.records.remove()
 }
 
 func (a *vipAgent) Stop(ctx context.Context) error {

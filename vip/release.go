@@ -31,6 +31,10 @@ func (s *Set) Release(ctx context.Context) error {
 	return nil
 }
 
+// Unwatch ends the claims watch of addresses that are about to be released in good order. Release does it as
+// well, but after the addresses are gone: this takes tens of milliseconds, which the next node need not wait for.
+func (s *Set) Unwatch() error { return s.watch.remove() }
+
 func (s *Set) removeAll() error {
 	k, err := openKernel(context.Background()) // no request of it waits for anybody
 	if err != nil {

@@ -13,14 +13,18 @@ import (
 // verified as well; one that was added by somebody else becomes ours. It does not announce: call Announce next.
 // It takes as long as the probe (see ProbeConfig) and a millisecond or two. Errors: ErrConflict, ErrLinkDown,
 // ErrNotEthernet, ErrNoInterface, ErrAmbiguous, ErrWrongInterface, ErrWrongPrefix, ErrUnusable.
-func (s *Set) Take(ctx context.Context) error {
-	if err := s.take(ctx); err != nil {
+func (s *Set) Take(ctx context.Context) error { return s.TakeWhen(ctx, nil) }
+
+// TakeWhen is Take for a caller who has something to do while the probe waits for answers. When nobody has
+// answered, it calls ready, and adds the addresses only if that returns nil; ready may be nil.
+func (s *Set) TakeWhen(ctx context.Context, ready func() error) error {
+	if err := s.take(ctx, ready); err != nil {
 		return fmt.Errorf("take addresses of %q: %w", s.cfg.Owner, err)
 	}
 	return nil
 }
 
-func (s *Set) take(ctx context.Context) error {
+func (s *Set) take(ctx context.Context, ready func() error) error {
 	k, err := openKernel(ctx)
 	if err != nil {
 		return err
@@ -40,6 +44,11 @@ func (s *Set) take(ctx context.Context) error {
 	}
 	if !s.cfg.Probe.Off {
 		if err := s.probe(ctx, places, ls); err != nil {
+			return err
+		}
+	}
+	if ready != nil {
+		if err := ready(); err != nil {
 			return err
 		}
 	}

@@ -94,30 +94,56 @@ func (t *tap) sendProbe(a netip.Addr) error {
 	return t.send(arpProbe(t.link.mac, a))
 }
 
-// listen hands what comes in to f until f returns false or the read deadline has come.
+// listen hands what comes in to f until f returns false or the read deadline has come. What came in before
+// the deadline is handed over even if this thread did not get to run until later: on a busy node that is
+// just when an answer would be missed.
 func (t *tap) listen(f func(heard) bool) error {
 	b := make([]byte, 2048)
 	for {
 		n, _, err := t.conn.ReadFrom(b)
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			return nil
+			return t.drain(b, f)
 		}
 		if err != nil {
 			return fmt.Errorf("listen on %s: %w", t.link.name, err)
 		}
-		parse := parseARP
-		if t.six {
-			parse = parseND
-		}
-		h, ok := parse(b[:n])
-		if !ok {
-			continue
-		}
-		h.mac = slices.Clone(h.mac) // b is used again
-		if !f(h) {
+		if !t.hear(b[:n], f) {
 			return nil
 		}
 	}
+}
+
+// drain hands what is queued to f without waiting.
+func (t *tap) drain(b []byte, f func(heard) bool) error {
+	raw, err := t.conn.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w", t.link.name, err)
+	}
+	return raw.Control(func(fd uintptr) {
+		for {
+			n, _, err := unix.Recvfrom(int(fd), b, unix.MSG_DONTWAIT)
+			if err == unix.EINTR {
+				continue
+			}
+			if err != nil || !t.hear(b[:n], f) {
+				return
+			}
+		}
+	})
+}
+
+// hear says whether to go on.
+func (t *tap) hear(frame []byte, f func(heard) bool) bool {
+	parse := parseARP
+	if t.six {
+		parse = parseND
+	}
+	h, ok := parse(frame)
+	if !ok {
+		return true
+	}
+	h.mac = slices.Clone(h.mac) // the frame's memory is used again
+	return f(h)
 }
 
 // taps are one tap per interface and family, with those who read from them.

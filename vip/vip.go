@@ -58,13 +58,13 @@ type Config struct {
 
 // ProbeConfig tunes the probe for other holders that precedes taking an address. It is RFC 5227 section 2.1.1
 // and RFC 4862 section 5.4 with short times, because the cluster has already decided who may have the address
-// and each millisecond is downtime. Zero values give 3 probes 20 ms apart and 30 ms for late answers: 70 ms in
-// all. A set with more than two IPv4 addresses sends fewer probes of each, at least one, to spare switch ports
+// and each millisecond is downtime. Zero values give 3 probes 5 ms apart and 10 ms for late answers: 20 ms in
+// all, many times what a host takes to answer; one that is slower still is seen by the first Check. A set with more than two IPv4 addresses sends fewer probes of each, at least one, to spare switch ports
 // that limit ARP.
 type ProbeConfig struct {
 	Count    int           // probes of each address, 1 to 10; 0 for 3
-	Interval time.Duration // between two of them, at most 2 s; 0 for 20 ms
-	Wait     time.Duration // after the last one, at most 2 s; 0 for 30 ms
+	Interval time.Duration // between two of them, at most 2 s; 0 for 5 ms
+	Wait     time.Duration // after the last one, at most 2 s; 0 for 10 ms
 	Off      bool          // take without asking
 }
 
@@ -134,8 +134,8 @@ func (c *Config) complete() error {
 
 func (p *ProbeConfig) complete() error {
 	p.Count = orDefault(p.Count, 3)
-	p.Interval = orDefault(p.Interval, 20*time.Millisecond)
-	p.Wait = orDefault(p.Wait, 30*time.Millisecond)
+	p.Interval = orDefault(p.Interval, 5*time.Millisecond)
+	p.Wait = orDefault(p.Wait, 10*time.Millisecond)
 	const most = 2 * time.Second
 	if p.Count < 1 || p.Count > 10 || p.Interval < 0 || p.Interval > most || p.Wait < 0 || p.Wait > most {
 		return fmt.Errorf("probe: want a count of 1 to 10 and times up to %s", most)

@@ -26,7 +26,7 @@ import (
 type postfix struct {
 	configDir agents.Path
 	binary    agents.Path
-	unit      agents.Text
+	unit      agents.UnitName
 }
 
 func newPostfix() *postfix {
@@ -121,7 +121,11 @@ func (p *postfix) postconf(ctx context.Context, args ...string) (string, error) 
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	cmd.WaitDelay = time.Second
-	if err := cmd.Run(); err != nil {
+	err := cmd.Run()
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("%w: no Postfix here: %w", agents.ErrInstalled, err)
+	}
+	if err != nil {
 		return "", fmt.Errorf("%w: %s: %w: %s", agents.ErrNode, cmd, err, lastLine(stderr.String()))
 	}
 	return stdout.String(), nil

@@ -50,7 +50,7 @@ A start returns when the unit is active and each of its ports accepts connection
 type agent struct {
 	*agents.Service
 	units agents.Units
-	unit  unitName
+	unit  agents.UnitName
 	ports agents.Ports
 }
 
@@ -76,12 +76,6 @@ func (a *agent) Inspect(ctx context.Context) (agents.Facts, error) {
 		return facts, err
 	}
 	facts.Process = process.Match{ControlGroup: state.ControlGroup}
-	switch state.Load {
-	case "not-found":
-		return facts, fmt.Errorf("%w: systemd knows no unit %s", agents.ErrInstalled, facts.Unit)
-	case "masked":
-		return facts, fmt.Errorf("%w: unit %s is masked (systemctl unmask %s)", agents.ErrInstalled, facts.Unit, facts.Unit)
-	}
 	return facts, nil
 }
 

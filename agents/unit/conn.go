@@ -29,6 +29,7 @@ const (
 type conn struct {
 	raw       net.Conn
 	bus       *dbus.Conn
+	private   bool // with systemd itself at the other end, and no bus between
 	listeners *listeners
 }
 
@@ -47,7 +48,8 @@ func connect(ctx context.Context, dial dialFunc) (*conn, error) {
 	}
 	stop := context.AfterFunc(ctx, func() { raw.Close() })
 	err = bus.Auth([]dbus.Auth{dbus.AuthExternal(strconv.Itoa(os.Geteuid()))})
-	if err == nil {
+	private := raw.RemoteAddr().String() == privateSocket
+	if err == nil && !private {
 		err = bus.Hello()
 	}
 	if !stop() {
@@ -57,7 +59,7 @@ func connect(ctx context.Context, dial dialFunc) (*conn, error) {
 		bus.Close()
 		return nil, fmt.Errorf("log in to the system bus: %w", err)
 	}
-	return &conn{raw, bus, ls}, nil
+	return &conn{raw, bus, private, ls}, nil
 }
 
 func (c *conn) close() error { return c.bus.Close() }
@@ -103,6 +105,9 @@ type listener struct {
 // listen asks the bus for the signals of rules (D-Bus Specification, "Match Rules") and
 // systemd for sending signals at all.
 func (c *conn) listen(ctx context.Context, accept func(*dbus.Signal) bool, rules ...string) (*listener, error) {
+	if c.private {
+		rules = nil // there is nobody to choose; systemd sends all it has
+	}
 	l := &listener{c, rules, accept, make(chan *dbus.Signal, signalBuffer)}
 	c.listeners.add(l)
 	calls := make([]*dbus.Call, len(rules))

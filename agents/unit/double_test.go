@@ -55,7 +55,7 @@ func newDouble(active string) *double {
 // manager returns a Manager for the double, closed when the test ends.
 func (d *double) manager(t *testing.T) *Manager {
 	m := New("", nil)
-	m.dial = d.dial
+	m.dial, m.spare = d.dial, nil
 	t.Cleanup(func() {
 		m.Close()
 		d.cut()

@@ -37,7 +37,8 @@ type JobError struct {
 
 // Error names the unit, the job's result and the unit's state.
 func (e *JobError) Error() string {
-	return fmt.Sprintf("unit %s: %s job ended as %q, unit is %s; see journalctl -u %[1]s", e.Unit, e.Op, e.Result, e.State)
+	return fmt.Sprintf("unit %s: %s job ended as %q, unit is %s; see journalctl -u %[1]s",
+		e.Unit, e.Op, e.Result, e.State)
 }
 
 // Unwrap returns ErrUnknown for a lost result, else nothing.
@@ -63,8 +64,8 @@ func answered(err error) bool {
 	return false
 }
 
-// unanswered makes ErrUnknown of a failure to get an answer. That time is up shows in it, whatever
-// broke because of that.
+// unanswered makes ErrUnknown of a failure to get an answer. That time is up shows in it,
+// whatever broke because of that.
 func unanswered(ctx context.Context, err error) error {
 	if end := ctx.Err(); end != nil && !errors.Is(err, end) {
 		return fmt.Errorf("%w: %w: %w", ErrUnknown, end, err)

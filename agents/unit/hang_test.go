@@ -235,7 +235,7 @@ func TestRefusals(t *testing.T) {
 				if time.Since(began) > 0 {
 					t.Errorf("took %v", time.Since(began))
 				}
-				if o.name == "stop" && test.want == ErrNotFound {
+				if o.name == "stop" && errors.Is(test.want, ErrNotFound) {
 					if err != nil { // it went away by itself: what was wanted
 						t.Error(err)
 					}

@@ -21,8 +21,10 @@ var (
 
 // The signals that a job is waited for with.
 const (
-	jobRule   = "type='signal',sender='org.freedesktop.systemd1',path='/org/freedesktop/systemd1',interface='org.freedesktop.systemd1.Manager',member='JobRemoved'"
-	ownerRule = "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',member='NameOwnerChanged',arg0='org.freedesktop.systemd1'"
+	jobRule = "type='signal',sender='org.freedesktop.systemd1',path='/org/freedesktop/systemd1'," +
+		"interface='org.freedesktop.systemd1.Manager',member='JobRemoved'"
+	ownerRule = "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus'," +
+		"member='NameOwnerChanged',arg0='org.freedesktop.systemd1'"
 )
 
 // job is one change that was asked of a unit, followed to its end over as many
@@ -111,8 +113,8 @@ func (j *job) ask(ctx context.Context, c *conn) error {
 	return err
 }
 
-// look finds out after a loss whether the job is still there. If the request itself was lost
-// on its way, it sets asked to false.
+// look finds out after a loss whether the job is still there. If the request itself was
+// lost on its way, it sets asked to false.
 func (j *job) look(ctx context.Context, c *conn) (gone bool, err error) {
 	s, path, err := c.state(ctx, j.before.Name)
 	if err != nil {
@@ -211,8 +213,8 @@ func (j *job) result(s *dbus.Signal) string {
 	return result
 }
 
-// jobRemoved takes JobRemoved(u id, o job, s unit, s result) apart; what isn't there or is of another
-// type is empty. (dbus.Store would make a string of a number.)
+// jobRemoved takes JobRemoved(u id, o job, s unit, s result) apart; what isn't there or
+// is of another type is empty. (dbus.Store would make a string of a number.)
 func jobRemoved(s *dbus.Signal) (path dbus.ObjectPath, unit, result string) {
 	if s.Name != managerFace+".JobRemoved" || len(s.Body) != 4 {
 		return "", "", ""
@@ -223,8 +225,8 @@ func jobRemoved(s *dbus.Signal) (path dbus.ObjectPath, unit, result string) {
 	return path, unit, result
 }
 
-// newOwner says that systemd has just got its name on the bus: it did a daemon-reexec, or the
-// bus was restarted. It may have forgotten who wants signals.
+// newOwner says that systemd has just got its name on the bus: it did a daemon-reexec, or
+// the bus was restarted. It may have forgotten who wants signals.
 func newOwner(s *dbus.Signal) bool {
 	if s.Name != "org.freedesktop.DBus.NameOwnerChanged" || len(s.Body) != 3 {
 		return false

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"syscall"
 	"time"
 )
@@ -33,23 +34,29 @@ var errClosed = errors.New("manager is closed")
 // Names of units are full ones ("postfix@-.service"); a name without the suffix of a
 // kind means a service. Each method ends when its ctx does.
 type Manager struct {
-	dial dialFunc
-	log  *slog.Logger
+	dial  dialFunc
+	spare dialFunc // where systemd is asked while no bus answers; nil for nowhere
+	log   *slog.Logger
 
-	lock   chan struct{} // holds one token while conn and closed are used; a channel, for waiting ends with ctx
+	lock   chan struct{} // held while conn and closed are used; no Mutex, for waiting ends with ctx
 	conn   *conn
 	closed bool
 }
 
 // New returns a Manager for the bus at address, a D-Bus address such as
 // "unix:path=/run/dbus/system_bus_socket". An empty address is the system bus:
-// DBUS_SYSTEM_BUS_ADDRESS if set, else that same socket. A nil log discards.
+// DBUS_SYSTEM_BUS_ADDRESS if set, else that same socket, or systemd's own while no bus
+// answers there. A nil log discards.
 // Nothing is dialled yet, and a bad address is an error of the first call.
 func New(address string, log *slog.Logger) *Manager {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Manager{dial: dialer(address), log: log, lock: make(chan struct{}, 1)}
+	m := &Manager{dial: dialer(address), log: log, lock: make(chan struct{}, 1)}
+	if address == "" && os.Getenv("DBUS_SYSTEM_BUS_ADDRESS") == "" {
+		m.spare = dialer("unix:path=" + privateSocket)
+	}
+	return m
 }
 
 // Close ends the connection for good: calls under way and later ones fail with
@@ -83,7 +90,7 @@ func (m *Manager) connect(ctx context.Context) (*conn, error) {
 			return m.conn, nil
 		}
 	}
-	c, err := connect(ctx, m.dial)
+	c, err := m.login(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -91,8 +98,28 @@ func (m *Manager) connect(ctx context.Context) (*conn, error) {
 	return c, nil
 }
 
+// login connects to the bus or, where there is none that answers, to systemd itself.
+func (m *Manager) login(ctx context.Context) (*conn, error) {
+	if m.spare == nil {
+		return connect(ctx, m.dial)
+	}
+	brief, cancel := context.WithTimeout(ctx, busPatience/2)
+	defer cancel()
+	c, err := connect(brief, m.dial)
+	if err == nil || ctx.Err() != nil {
+		return c, err
+	}
+	c, spareErr := connect(ctx, m.spare)
+	if spareErr != nil {
+		return nil, errors.Join(err, spareErr)
+	}
+	m.log.Info("asking systemd on its own socket", "reason", err)
+	return c, nil
+}
+
 // repeat does something that may be done twice. It tries again for busPatience while no
-// answer comes, and then returns ErrUnknown. An error that is an answer is returned as it is.
+// answer comes, and then returns ErrUnknown. An error that is an answer is returned as it
+// is.
 func (m *Manager) repeat(ctx context.Context, do func(*conn) error) error {
 	since := time.Now()
 	for wait := firstPause; ; wait = min(2*wait, longestPause) {
@@ -125,8 +152,9 @@ func pause(ctx context.Context, d time.Duration) error {
 }
 
 // State returns what the unit is now. A unit that systemd doesn't know is no error:
-// its Load is "not-found". Errors: [ErrUnknown], [ErrNotFound] for a name that no unit can have, and
-// what systemd or the bus refuses, such as access. With an error, only the state's Name is set.
+// its Load is "not-found". Errors: [ErrUnknown], [ErrNotFound] for a name that no unit can
+// have, and what systemd or the bus refuses, such as access. With an error, only the
+// state's Name is set.
 func (m *Manager) State(ctx context.Context, name string) (State, error) {
 	name, err := fullName(name)
 	if err != nil {
@@ -143,8 +171,8 @@ func (m *Manager) State(ctx context.Context, name string) (State, error) {
 	return s, nil
 }
 
-// Processes returns the process numbers, in systemd's PID namespace and in ascending order, of all
-// that lives in the unit's control group, whether the unit is active or not.
+// Processes returns the process numbers, in systemd's PID namespace and in ascending
+// order, of all that lives in the unit's control group, whether the unit is active or not.
 func (m *Manager) Processes(ctx context.Context, name string) ([]int, error) {
 	name, err := fullName(name)
 	if err != nil {
@@ -167,11 +195,12 @@ func (m *Manager) Processes(ctx context.Context, name string) ([]int, error) {
 // It clears systemd's count of failed starts first: how often to try is up to the
 // cluster, and a start limit with StartLimitAction= could even reboot the node.
 //
-// A service of Type=simple is active once it was forked. Whether it lives on and answers is for
-// the caller to see. A oneshot without RemainAfterExit= is never active and so always an error.
+// A service of Type=simple is active once it was forked. Whether it lives on and answers
+// is for the caller to see. A oneshot without RemainAfterExit= is never active and so
+// always an error.
 //
-// Errors: [ErrNotFound], [ErrMasked], [*JobError], [ErrUnknown]. The last comes, too, when ctx ends
-// first: systemd goes on with the job then.
+// Errors: [ErrNotFound], [ErrMasked], [*JobError], [ErrUnknown]. The last comes, too, when
+// ctx ends first: systemd goes on with the job then.
 func (m *Manager) Start(ctx context.Context, name string) error {
 	before, err := m.State(ctx, name)
 	switch {
@@ -186,12 +215,14 @@ func (m *Manager) Start(ctx context.Context, name string) error {
 	return m.do(ctx, &job{op: "start", method: "StartUnit", before: before, reached: isRunning})
 }
 
-// Stop stops the unit and returns when it is inactive or failed, nothing is queued for it, and its
-// control group is empty. It works for a unit that is masked or whose file is gone.
+// Stop stops the unit and returns when it is inactive or failed, nothing is queued for it,
+// and its control group is empty. It works for a unit that is masked or whose file is gone,
+// and one that systemd doesn't know is stopped.
 //
-// Errors: [ErrLeftovers], [*JobError] (with Result "canceled" when somebody else
-// started the unit meanwhile), [ErrUnknown]. The last comes, too, when ctx ends
-// first: systemd goes on with the job then, and Kill may end it.
+// Errors: [ErrLeftovers], [*JobError] (with Result "canceled" when somebody else started
+// the unit meanwhile), [ErrUnknown], and [ErrNotFound] for a name that no unit can have.
+// ErrUnknown comes, too, when ctx ends first: systemd goes on with the job then, and Kill
+// may end it.
 func (m *Manager) Stop(ctx context.Context, name string) error {
 	before, err := m.State(ctx, name)
 	if err != nil {

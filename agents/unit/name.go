@@ -25,10 +25,12 @@ func fullName(name string) (string, error) {
 	return full, nil
 }
 
-// splitKind cuts a name before the dot of its kind, systemd.unit(5); without one, all of it is prefix.
+// splitKind cuts a name before the dot of its kind, systemd.unit(5); without one, all of
+// it is prefix.
 func splitKind(name string) (prefix, kind string) {
 	i := strings.LastIndexByte(name, '.')
-	kinds := []string{"service", "socket", "device", "mount", "automount", "swap", "target", "path", "timer", "slice", "scope"}
+	kinds := []string{"service", "socket", "device", "mount", "automount", "swap", "target", "path", "timer",
+		"slice", "scope"}
 	if i < 0 || !slices.Contains(kinds, name[i+1:]) {
 		return name, ""
 	}
@@ -37,10 +39,12 @@ func splitKind(name string) (prefix, kind string) {
 
 // isForeign tells what a name can't have in it.
 func isForeign(r rune) bool {
-	return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune(`:-_.\@`, r))
+	letter := 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
+	return !letter && !('0' <= r && r <= '9') && !strings.ContainsRune(`:-_.\@`, r)
 }
 
-// kindInterface is the D-Bus interface that has the properties of the unit's kind. It takes a full name.
+// kindInterface is the D-Bus interface that has the properties of the unit's kind. It
+// takes a full name.
 func kindInterface(full string) string {
 	_, kind := splitKind(full)
 	return systemdName + "." + strings.ToUpper(kind[:1]) + kind[1:]

@@ -20,9 +20,9 @@ type unitInfo struct {
 	JobPath                                         dbus.ObjectPath
 }
 
-// state reads a unit, and the job that is queued for it (0 for none). All calls are sent at
-// once and so cost little more than one. GetAll would be the same at one moment, but
-// asks for 300 properties of a service and takes twice as long.
+// state reads a unit, and the job that is queued for it ("" for none). All calls are sent
+// at once and so cost little more than one. GetAll would show it all at one moment, but
+// makes systemd collect 300 properties of a service and takes twice as long.
 func (c *conn) state(ctx context.Context, name string) (State, dbus.ObjectPath, error) {
 	list := c.send(ctx, systemdPath, managerFace+".ListUnitsByNames", []string{name})
 	get := func(face, property string) *dbus.Call {

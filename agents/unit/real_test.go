@@ -99,9 +99,17 @@ func (b *box) installAs(t *testing.T, name, unitFile string) {
 	b.node.sh(t, fmt.Sprintf("cat >/usr/lib/systemd/system/%s <<'END'\n%s\nEND\nsystemctl daemon-reload",
 		name, strings.ReplaceAll(unitFile, "GATE", b.gate)))
 	t.Cleanup(func() {
-		out, err := b.node.try(fmt.Sprintf("systemctl kill -s KILL %s || :; systemctl stop %[1]s || :; rm -f /usr/lib/systemd/system/%[1]s /etc/systemd/system/%[1]s; systemctl daemon-reload; systemctl reset-failed %[1]s || :", name))
+		_, err := b.node.try("U=" + name + `
+			systemctl stop --no-block $U || :
+			while case $(systemctl is-active $U) in active|reloading|activating|deactivating) ;; *) false;; esac; do
+				systemctl kill -s KILL $U || : # what ExecStop= started, too
+				sleep 0.01
+			done
+			rm -f /usr/lib/systemd/system/$U /etc/systemd/system/$U
+			systemctl daemon-reload
+			systemctl reset-failed $U || :`)
 		if err != nil {
-			t.Errorf("clean up %s: %v: %s", name, err, out)
+			t.Errorf("clean up %s: %v", name, err)
 		}
 	})
 }

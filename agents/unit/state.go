@@ -34,11 +34,11 @@ func (a Answer) String() string {
 type State struct {
 	Name   string // primary name of the unit; an alias that was asked for is resolved
 	Load   string // loaded, not-found, masked, bad-setting, error, merged; "" is unknown
-	Active string // active, reloading, refreshing, inactive, failed, activating, deactivating, maintenance; "" is unknown
+	Active string // active, reloading, refreshing, inactive, failed, activating, deactivating, ...; "" is unknown
 	Sub    string // state of the unit's own kind, such as running, exited, auto-restart, stop-sigterm
 	Job    string // kind of the job that waits or runs: start, stop, restart, reload ...; "" for none
 
-	Result     string // how the unit fared: success, exit-code, signal, timeout, start-limit-hit ...; "" for kinds that have none
+	Result     string // how the unit fared: success, exit-code, signal, timeout ...; "" for kinds without one
 	MainPID    int    // main process in systemd's PID namespace; 0 for none
 	MainCode   string // how the last main process ended: exited, killed, dumped; "" if none did
 	MainStatus int    // its exit status, or the number of the signal that ended it

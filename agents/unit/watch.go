@@ -11,11 +11,11 @@ import (
 	"github.com/godbus/dbus/v5"
 )
 
-// Watch calls f, never twice at once, with the unit's state now and then with each
-// other state that is seen, until ctx ends; it returns ctx's error. States that follow fast on one
-// another may be seen as one, but the last is never lost, and a new main process shows
-// by its MainPID. When the bus is away and can't be had again at once, f
-// is told a State in which only Name is set.
+// Watch calls f, never twice at once, with the unit's state now and then with each other
+// state that is seen, until ctx ends; it returns ctx's error. States that follow fast on
+// one another may be seen as one, but the last is never lost, and a new main process
+// shows by its MainPID. When the bus is away and can't be had again at once, f is told a
+// State in which only Name is set.
 func (m *Manager) Watch(ctx context.Context, name string, f func(State)) error {
 	name, err := fullName(name)
 	if err != nil {
@@ -59,7 +59,8 @@ func (m *Manager) watch(ctx context.Context, name string, tell func(State)) (see
 		return false, err
 	}
 	path := unitPath(s.Name) // an alias has no signals of its own
-	rule := fmt.Sprintf("type='signal',sender='%s',path='%s',interface='%s',member='PropertiesChanged'", systemdName, path, propsFace)
+	rule := fmt.Sprintf("type='signal',sender='%s',path='%s',interface='%s',member='PropertiesChanged'",
+		systemdName, path, propsFace)
 	l, err := c.listen(ctx, func(s *dbus.Signal) bool { return s.Path == path || newOwner(s) }, rule, ownerRule)
 	if err != nil {
 		return false, err

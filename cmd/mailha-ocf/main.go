@@ -12,10 +12,8 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/mailha/mailha/agents"
-	"github.com/mailha/mailha/agents/mta"
-	"github.com/mailha/mailha/agents/service"
 	"github.com/mailha/mailha/internal/ocf"
+	"github.com/mailha/mailha/internal/suite"
 )
 
 // version is set by the linker.
@@ -30,9 +28,9 @@ func main() {
 
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
 	p := ocf.Program{
-		Types:    []agents.Type{agents.VIPType(), mta.Type(), service.Type()},
+		Types:    suite.Types(),
 		Version:  version,
-		StateDir: "/run/mailha",
+		StateDir: ocf.StateDir,
 	}
 	return int(p.Run(ctx, ocf.Call{Args: args, Environ: environ, Stdout: stdout, Stderr: stderr}))
 }

@@ -14,14 +14,19 @@ type Code int
 const (
 	Success       Code = 0
 	Generic       Code = 1
-	Args          Code = 2 // this node cannot run it with these parameters
+	Args          Code = 2
 	Unimplemented Code = 3
 	Perm          Code = 4
-	Installed     Code = 5 // this node lacks something
-	Configured    Code = 6 // no node can run it with these parameters
+	Installed     Code = 5
+	Configured    Code = 6
 	NotRunning    Code = 7
 	Degraded      Code = 190
 )
+
+// Codes lists every code that an agent may exit with.
+func Codes() []Code {
+	return []Code{Success, Generic, Args, Unimplemented, Perm, Installed, Configured, NotRunning, Degraded}
+}
 
 // String is the name that OCF gives the code.
 func (c Code) String() string {
@@ -46,6 +51,32 @@ func (c Code) String() string {
 		return "degraded"
 	}
 	return "unknown code"
+}
+
+// Meaning is what the code says of the resource, in a sentence. It is empty for
+// a code that no agent exits with.
+func (c Code) Meaning() string {
+	switch c {
+	case Success:
+		return "The action is done; after a monitor: the resource runs and is well."
+	case Generic:
+		return "The action failed, or the resource runs but is not well. It may be recovered on this node."
+	case Args:
+		return "This node cannot run the resource with these parameters; another one may."
+	case Unimplemented:
+		return "The agent does not know the action."
+	case Perm:
+		return "The caller may not do this here."
+	case Installed:
+		return "This node lacks something that the resource needs."
+	case Configured:
+		return "A parameter is wrong: no node can run the resource with it."
+	case NotRunning:
+		return "The resource is stopped on this node, which was proved; only a monitor says so."
+	case Degraded:
+		return "The resource serves, but is not well; only a monitor says so."
+	}
+	return ""
 }
 
 // codeOf classifies an error of any action but stop and probe.

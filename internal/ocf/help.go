@@ -20,38 +20,28 @@ func writeHelp(w io.Writer, t agents.Type, called string) {
 	fmt.Fprintf(w, "usage: %s ACTION [NAME=VALUE ...]\n\n", called)
 	writeWrapped(w, "", t.Long)
 	fmt.Fprintf(w, "\nActions:\n")
-	seen := map[string]bool{}
-	for _, a := range t.Actions {
-		if !seen[a.Name] {
-			seen[a.Name] = true
-			fmt.Fprintf(w, "  %s\n", a.Name)
+	for _, n := range Actions() {
+		if declared(t, n.Name) {
+			writeNote(w, n)
 		}
 	}
 	fmt.Fprintf(w, "\nParameters (also as OCF_RESKEY_NAME in the environment):\n")
 	for _, p := range t.New(agents.Env{}).Params() {
-		fmt.Fprintf(w, "  %s%s\n", p.Name, remarks(p))
-		writeWrapped(w, "      ", p.Short+". "+p.Long)
+		writeNote(w, Note{p.Name + " (" + Remarks(p) + ")", p.Short + ". " + p.Long})
 	}
 	fmt.Fprintf(w, "\nEnvironment:\n")
-	writeWrapped(w, "  ", "OCF_RESOURCE_INSTANCE names the resource (default); OCF_CHECK_LEVEL is the depth of monitor and validate-all (0, 10 or 20); OCF_RESKEY_CRM_meta_timeout is the time allowed, in milliseconds.")
+	for _, n := range Variables() {
+		writeNote(w, n)
+	}
 	fmt.Fprintf(w, "\nExit status:\n")
-	for _, c := range []Code{Success, Generic, Args, Unimplemented, Perm, Installed, Configured, NotRunning, Degraded} {
+	for _, c := range Codes() {
 		fmt.Fprintf(w, "  %3d  %s\n", c, c)
 	}
 }
 
-func remarks(p agents.Param) string {
-	var notes []string
-	if p.Required {
-		notes = append(notes, "required")
-	}
-	if def := p.Value.String(); def != "" {
-		notes = append(notes, "default "+def)
-	}
-	if len(notes) == 0 {
-		return ""
-	}
-	return " (" + strings.Join(notes, ", ") + ")"
+func writeNote(w io.Writer, n Note) {
+	fmt.Fprintf(w, "  %s\n", n.Name)
+	writeWrapped(w, "      ", n.Text)
 }
 
 // writeWrapped fills lines up to 78 columns.

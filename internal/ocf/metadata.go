@@ -52,6 +52,18 @@ type (
 	}
 )
 
+// prolog names the DTD that resource-agents ships and ocf-tester validates
+// against. That one knows API 1.0 only, so what 1.1 added is declared here: of
+// two declarations of an attribute the first one counts, and this part is read
+// before the file (XML 1.0, sections 2.8 and 3.3). It names no encoding: lxml
+// refuses to read a string that does.
+const prolog = `<?xml version="1.0"?>
+<!DOCTYPE resource-agent SYSTEM "ra-api-1.dtd" [
+  <!ATTLIST parameter reloadable (1|0) "0" unique-group CDATA #IMPLIED>
+  <!ATTLIST action name (start|stop|monitor|reload|reload-agent|migrate_to|migrate_from|promote|demote|notify|validate-all|meta-data) #REQUIRED>
+]>
+`
+
 func text(s string) xmlText { return xmlText{Lang: "en", Text: s} }
 
 // writeMetadata prints what the cluster manager has to know of an agent. It
@@ -65,7 +77,7 @@ func writeMetadata(w io.Writer, t agents.Type, version string) error {
 		doc.Actions = append(doc.Actions, operation(a))
 	}
 	var b strings.Builder
-	b.WriteString("<?xml version=\"1.0\"?>\n<!DOCTYPE resource-agent SYSTEM \"ra-api-1.dtd\">\n")
+	b.WriteString(prolog)
 	enc := xml.NewEncoder(&b)
 	enc.Indent("", "  ")
 	if err := enc.Encode(doc); err != nil {
@@ -93,15 +105,13 @@ func parameter(p agents.Param) xmlParam {
 }
 
 func operation(a agents.Action) xmlOp {
-	op := xmlOp{Name: a.Name, Timeout: seconds(a.Timeout)}
+	op := xmlOp{Name: a.Name, Timeout: Seconds(a.Timeout)}
 	if a.Interval > 0 {
-		op.Interval = seconds(a.Interval)
+		op.Interval = Seconds(a.Interval)
 		op.Depth = fmt.Sprint(int(a.Depth))
 	}
 	return op
 }
-
-func seconds(d time.Duration) string { return fmt.Sprintf("%ds", int(d.Seconds())) }
 
 func flag(on bool) string {
 	if on {

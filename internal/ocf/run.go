@@ -19,6 +19,10 @@ import (
 	"github.com/mailha/mailha/agents/unit"
 )
 
+// StateDir is where the calls of one agent leave word for each other, unless
+// the program says otherwise: a directory that a boot empties.
+const StateDir = "/run/mailha"
+
 // Program is the multi-call binary behind every ocf:mailha:* agent.
 type Program struct {
 	Types    []agents.Type

@@ -147,7 +147,7 @@ func TestCalledByHand(t *testing.T) {
 	}
 	for _, args := range [][]string{{"thing"}, {"thing", "help"}, {"mailha-ocf", "thing", "usage"}} {
 		code, stdout, _ := call(t, &fake{}, args)
-		if code != Success || !strings.Contains(stdout, "name (required)") {
+		if code != Success || !strings.Contains(stdout, "name (string, required, unique group name)") {
 			t.Errorf("%q: exit code %d:\n%s", args, code, stdout)
 		}
 		for line := range strings.Lines(stdout) {

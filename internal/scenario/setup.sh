@@ -30,3 +30,5 @@ local_recipient_maps =
 alias_maps =
 alias_database =
 EOF
+# The neighbours' agent asks for this.
+postconf -e alternate_config_directories=/etc/postfix-mx

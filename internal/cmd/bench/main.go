@@ -6,11 +6,14 @@ package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/mailha/mailha/internal/bench"
 )
 
 func main() {
@@ -29,5 +32,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if len(args) == 1 && args[0] == "costs" {
 		return costs(ctx, stdout)
 	}
-	return measure(ctx, stderr)
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	moves := flags.Int("moves", 10, "planned moves of each set of agents, with and without a shared disk")
+	kills := flags.Int("kills", 10, "node kills of each set of agents")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	return measure(ctx, stderr, bench.Plan{Moves: *moves, MovesWithDisk: *moves, Kills: *kills})
 }

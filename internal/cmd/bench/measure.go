@@ -33,7 +33,7 @@ func costs(ctx context.Context, stdout io.Writer) error {
 	return json.NewEncoder(stdout).Encode(samples)
 }
 
-func measure(ctx context.Context, log io.Writer) (err error) {
+func measure(ctx context.Context, log io.Writer, plan bench.Plan) (err error) {
 	if _, err := os.Stat("go.mod"); err != nil {
 		return errors.New("run it from the top of the source tree: make bench")
 	}
@@ -52,7 +52,7 @@ func measure(ctx context.Context, log io.Writer) (err error) {
 		return err
 	}
 	tell("planned moves and node losses, both sets of agents in turn")
-	samples, err := bench.Blackouts(ctx, stage, bench.Plan{Moves: 10, MovesWithDisk: 10, Kills: 10}, tell)
+	samples, err := bench.Blackouts(ctx, stage, plan, tell)
 	if err != nil {
 		return err
 	}

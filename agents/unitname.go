@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package service
+package agents
 
 import (
 	"errors"
 	"strings"
 )
 
-// unitName is the full name of a systemd unit: systemd.unit(5).
-type unitName string
+// UnitName is the full name of a systemd unit: systemd.unit(5).
+type UnitName string
 
-func (v *unitName) Set(s string) error {
+func (v *UnitName) Set(s string) error {
 	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:-_.\\@"
 	if len(s) > 255 || strings.Trim(s, allowed) != "" {
 		return errors.New("is no name of a unit")
@@ -21,8 +21,8 @@ func (v *unitName) Set(s string) error {
 	if strings.HasSuffix(s, "@.service") {
 		return errors.New("is a template; name an instance of it")
 	}
-	*v = unitName(s)
+	*v = UnitName(s)
 	return nil
 }
-func (v *unitName) String() string { return string(*v) }
-func (*unitName) OCFType() string  { return "string" }
+func (v *UnitName) String() string { return string(*v) }
+func (*UnitName) OCFType() string  { return "string" }

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package walls
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// What the program behind the agents must not link: it is executed every few
+// seconds on every node, and has to start in milliseconds.
+func tooHeavy() []string {
+	return []string{
+		"go.etcd.io", "github.com/prometheus", "google.golang.org", "crypto/tls", "net/http",
+		module + "/internal/lab", module + "/internal/traffic",
+	}
+}
+
+func TestProgramOfTheAgentsLinksLittle(t *testing.T) {
+	const program = module + "/cmd/mailha-ocf"
+	var linked []string
+	for _, p := range list(t, "-deps", program) {
+		linked = append(linked, p.ImportPath)
+	}
+	// The list is the right one if what must be in it is.
+	for _, want := range []string{program, module + "/agents/mta", module + "/vip", "net"} {
+		if !slices.Contains(linked, want) {
+			t.Errorf("%s does not link %s", program, want)
+		}
+	}
+	for _, importPath := range linked {
+		for _, heavy := range tooHeavy() {
+			if below(importPath, heavy) {
+				t.Errorf("%s links %s; \"go mod why\" and \"go list -deps\" say by which way", program, importPath)
+			}
+		}
+	}
+}
+
+// wrongWay lists what a package of the module must not import: imports run from
+// cmd by way of internal to agents and fencing, from there to vip and
+// resources, and never back.
+func wrongWay(p pkg) []string {
+	var wrong []string
+	from := folder(p.ImportPath)
+	for _, imported := range p.Imports {
+		to := folder(imported)
+		if to == "" {
+			continue
+		}
+		core := below(from, "agents") || below(from, "fencing") || below(from, "resources") || below(from, "vip")
+		switch {
+		case below(from, "vip") && !below(to, "vip"):
+			wrong = append(wrong, fmt.Sprintf("%s imports %s: vip needs nobody", from, to))
+		case core && (below(to, "internal") || below(to, "cmd")):
+			wrong = append(wrong, fmt.Sprintf("%s imports %s: what agents are made of never looks up", from, to))
+		case below(from, "internal") && below(to, "cmd"):
+			wrong = append(wrong, fmt.Sprintf("%s imports %s: nobody imports a program", from, to))
+		}
+	}
+	return wrong
+}
+
+func TestImportsRunOneWay(t *testing.T) {
+	for _, p := range list(t, "./...") {
+		for _, wrong := range wrongWay(p) {
+			t.Error(wrong)
+		}
+	}
+}
+
+func TestWrongWay(t *testing.T) {
+	for _, tt := range []struct {
+		from, to string
+		wrong    bool
+	}{
+		{"agents", "vip", false},
+		{"agents/mta", "agents/process", false},
+		{"internal/ocf", "agents", false},
+		{"cmd/mailha-ocf", "internal/ocf", false},
+		{"agents", "internal/ocf", true},
+		{"agents/mta", "internal/lab", true},
+		{"fencing/ipmi", "internal/api", true},
+		{"resources", "cmd/mailhad", true},
+		{"vip", "agents", true},
+		{"vip", "resources", true},
+		{"vip", "internal/lab", true},
+		{"internal/ocf", "cmd/mailha-ocf", true},
+	} {
+		p := pkg{ImportPath: module + "/" + tt.from, Imports: []string{"os", module + "/" + tt.to, "example.org/internal/x"}}
+		if got := wrongWay(p); (len(got) > 0) != tt.wrong {
+			t.Errorf("%s imports %s: got %q", tt.from, tt.to, got)
+		}
+	}
+}
+
+// mayRun lists the folders whose code may run programs, each with its reason.
+// An agent that runs one waits for it, is cut off with it, and parses what it
+// prints: it needs a reason to.
+func mayRun() map[string]string {
+	return map[string]string{
+		"agents/mta":        "postconf(1) is the only one that reads all of main.cf and master.cf as Postfix does",
+		"internal/lab":      "test nodes are made by the system's own tools",
+		"internal/scenario": "installs this tree on test nodes by its own Makefile",
+		"internal/bench":    "measures what a call of an agent costs",
+		"internal/cmd":      "tools of this tree, never installed",
+		"internal/traffic":  "runs itself inside network namespaces",
+	}
+}
+
+func TestOnlyAFewRunPrograms(t *testing.T) {
+	var runners []string
+	for _, p := range list(t, "./...") {
+		if slices.Contains(p.Imports, "os/exec") {
+			runners = append(runners, folder(p.ImportPath))
+		}
+	}
+	without, unused := excess(runners, mayRun())
+	for _, from := range without {
+		t.Errorf("%s imports os/exec without a reason: read the kernel, D-Bus or the file instead, or give a reason in mayRun", from)
+	}
+	for _, dir := range unused {
+		t.Errorf("%s has a reason to run programs and does not: take it out of mayRun", dir)
+	}
+}
+
+// excess compares what is done with what is allowed, in both directions.
+func excess(done []string, allowed map[string]string) (without, unused []string) {
+	for _, from := range done {
+		if !slices.ContainsFunc(slices.Collect(maps.Keys(allowed)), func(dir string) bool { return below(from, dir) }) {
+			without = append(without, from)
+		}
+	}
+	for dir := range allowed {
+		if !slices.ContainsFunc(done, func(from string) bool { return below(from, dir) }) {
+			unused = append(unused, dir)
+		}
+	}
+	return without, unused
+}
+
+func TestExcess(t *testing.T) {
+	allowed := map[string]string{"a/b": "reason", "c": "reason"}
+	without, unused := excess([]string{"a/b", "a/bc", "a"}, allowed)
+	if diff := cmp.Diff([][]string{{"a/bc", "a"}, {"c"}}, [][]string{without, unused}); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
