@@ -4,28 +4,34 @@ package agents
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/mailha/mailha/vip"
 )
 
-// drain closes the gate, lets clients finish, then the service its work, and
-// cuts what is left at the end of its time.
+// drain closes the gate, lets clients and the service finish what they are at,
+// and cuts what is left at the end of its time. Neither waits for the other: a
+// client that idles must not use up the time of the work in hand.
 func (s *Service) drain(ctx context.Context, rec record, until time.Time) Drained {
 	begin := time.Now()
-	ctx, cancel := context.WithDeadline(ctx, until)
-	defer cancel()
 	var d Drained
 	if err := s.setGate(ctx, rec, s.GateMode.mode()); err != nil {
 		// A stop goes on: what cannot be refused is cut later.
 		s.log.Warn("cannot close the gate", "error", err)
 	}
+	ctx, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
+	var work sync.WaitGroup
+	work.Go(func() {
+		left, err := s.steps.Drain(ctx, rec.Facts)
+		if err != nil {
+			s.log.Warn("drain did not finish", "error", err)
+		}
+		d.Left = left
+	})
 	d.Sessions, d.Cut = s.drainSessions(ctx, rec)
-	left, err := s.steps.Drain(ctx, rec.Facts)
-	if err != nil {
-		s.log.Warn("drain did not finish", "error", err)
-	}
-	d.Left = left
+	work.Wait()
 	d.Took = time.Since(begin)
 	return d
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/mailha/mailha/agents/process"
@@ -61,29 +60,29 @@ func (s *Service) Validate(ctx context.Context, depth Depth) error {
 	if depth < DepthProtocol {
 		return nil
 	}
-	_, err := s.inspect(ctx)
+	_, _, err := s.inspect(ctx)
 	return err
 }
 
 // inspect reads what a start needs to know, and sees that systemd could start
 // the unit: before an address is up, a node that lacks it disturbs nobody.
-func (s *Service) inspect(ctx context.Context) (Facts, error) {
+func (s *Service) inspect(ctx context.Context) (Facts, unit.State, error) {
 	facts, err := s.steps.Inspect(ctx)
 	if err != nil {
-		return facts, err
+		return facts, unit.State{}, err
 	}
 	state, err := s.env.Units.State(ctx, facts.Unit)
 	switch {
 	case err != nil:
-		return facts, err
+		return facts, state, err
 	case state.Running() == unit.Yes:
-		return facts, nil
+		return facts, state, nil
 	case state.Load == "not-found":
-		return facts, fmt.Errorf("%w: systemd knows no unit %s", ErrInstalled, facts.Unit)
+		return facts, state, fmt.Errorf("%w: systemd knows no unit %s", ErrInstalled, facts.Unit)
 	case state.Load == "masked":
-		return facts, fmt.Errorf("%w: unit %s is masked (systemctl unmask %[2]s)", ErrInstalled, facts.Unit)
+		return facts, state, fmt.Errorf("%w: unit %s is masked (systemctl unmask %[2]s)", ErrInstalled, facts.Unit)
 	}
-	return facts, nil
+	return facts, state, nil
 }
 
 // Reload has nothing to do here: each call reads the parameters anew.
@@ -152,21 +151,27 @@ func (s *Service) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// The node is prepared while the addresses are probed for: during a move
+	// The node is inspected while the addresses are probed for: during a move
 	// clients wait for both.
-	facts := sync.OnceValues(func() (Facts, error) { return s.prepare(ctx) })
-	go facts()
+	inspected := make(chan struct{})
+	var state unit.State
+	var inspectErr error
+	go func() {
+		defer close(inspected)
+		rec.Facts, state, inspectErr = s.inspect(ctx)
+	}()
 	touched := false
-	err = takeWhen(ctx, set, func() (err error) {
-		if rec.Facts, err = facts(); err != nil {
-			return err
+	err = takeWhen(ctx, set, func() error {
+		<-inspected
+		if inspectErr != nil {
+			return inspectErr
 		}
 		touched = true
-		return s.closeUp(ctx, rec)
+		return s.closeUp(ctx, rec, state)
 	})
-	_, _ = facts() // it ends before this start does, however that ended
+	<-inspected // however the rest ended
 	if err == nil {
-		err = s.bringUp(ctx, set, rec)
+		err = s.bringUp(ctx, set, rec, state)
 	}
 	if err != nil && touched {
 		return errors.Join(err, s.takeBack(ctx, rec))
@@ -174,34 +179,29 @@ func (s *Service) Start(ctx context.Context) error {
 	return err
 }
 
-// prepare sees that the service can run here, and ends what an unclean end
-// left of it.
-func (s *Service) prepare(ctx context.Context) (Facts, error) {
-	facts, err := s.inspect(ctx)
-	if err != nil {
-		return facts, err
-	}
-	return facts, s.clearLeftovers(ctx, facts)
-}
-
 // closeUp is the last step before clients can find the node. What is about to
 // be brought up is noted first, so that a stop finds it whenever this start is
 // cut off.
-func (s *Service) closeUp(ctx context.Context, rec record) error {
+func (s *Service) closeUp(ctx context.Context, rec record, state unit.State) error {
 	if err := s.records().save(rec); err != nil {
 		return err
 	}
-	if s.runs(ctx, rec.Facts) {
+	if state.Running() == unit.Yes {
 		return nil // a start of what runs must not shut out its clients
 	}
 	return s.setGate(ctx, rec, vip.Hold)
 }
 
 // bringUp starts the service, with its addresses in place and its gate closed.
-func (s *Service) bringUp(ctx context.Context, set *vip.Set, rec record) error {
+func (s *Service) bringUp(ctx context.Context, set *vip.Set, rec record, state unit.State) error {
 	// Announced before the service runs: behind the gate nobody can meet it
 	// half open, and packets stop going to where the address was.
 	s.announce(ctx, set, &rec)
+	if state.Running() != unit.Yes {
+		if err := s.tidy(ctx, rec.Facts, state); err != nil {
+			return err
+		}
+	}
 	if err := s.env.Units.Start(ctx, rec.Facts.Unit); err != nil {
 		return fmt.Errorf("%w%s", err, s.hint(err, rec.Facts))
 	}
@@ -239,16 +239,22 @@ func (s *Service) untilAnswers(ctx context.Context, facts Facts) error {
 	}
 }
 
-// clearLeftovers ends processes of the instance that live without its unit:
-// children of a master that was killed go on listening.
+// tidy prepares a start after whatever end there was: processes of the instance
+// that live without its unit are ended, since children of a master that was
+// killed go on listening, and a clean end is made use of.
+func (s *Service) tidy(ctx context.Context, facts Facts, state unit.State) error {
+	if state.Stopped() == unit.Yes {
+		if err := s.clearLeftovers(ctx, facts); err != nil {
+			return err
+		}
+	}
+	if c, ok := s.steps.(CleanEnder); ok {
+		return c.UseCleanEnd(facts)
+	}
+	return nil
+}
+
 func (s *Service) clearLeftovers(ctx context.Context, facts Facts) error {
-	state, err := s.env.Units.State(ctx, facts.Unit)
-	if err != nil {
-		return err
-	}
-	if state.Stopped() != unit.Yes {
-		return nil
-	}
 	left, err := process.Find(facts.Process)
 	if err != nil || len(left) == 0 {
 		return err
@@ -266,8 +272,9 @@ func (s *Service) takeBack(ctx context.Context, rec record) error {
 	const patience = 5 * time.Second
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
-	err := errors.Join(s.release(ctx, rec), s.stopUnit(ctx, rec.Facts, time.Now().Add(patience/2)))
-	if err != nil {
+	releaseErr := s.release(ctx, rec)
+	_, stopErr := s.stopUnit(ctx, rec.Facts, time.Now().Add(patience/2))
+	if err := errors.Join(releaseErr, stopErr); err != nil {
 		return err
 	}
 	return s.records().remove()

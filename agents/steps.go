@@ -17,10 +17,21 @@ type Steps interface {
 	// Check asks the running service itself, at DepthProtocol or deeper.
 	// Errors wrap [ErrDegraded] when it serves but is not well.
 	Check(ctx context.Context, f Facts, depth Depth) error
-	// Drain lets the work in hand finish and keeps new work from beginning; no
-	// client is connected any more. It returns when that is done or ctx ends,
-	// and says how much work had to be left.
+	// Drain lets the work in hand finish and keeps new work from beginning. No
+	// client can come any more, but those that are there may still hand work in,
+	// which is to be kept for the next start. It returns when that is done or ctx
+	// ends, and says how much work had to be left.
 	Drain(ctx context.Context, f Facts) (left int, err error)
+}
+
+// CleanEnder is implemented by Steps whose service starts faster after a clean
+// end: all work in hand was finished, and nothing had to be killed.
+type CleanEnder interface {
+	// NoteCleanEnd leaves a mark beside the service's data.
+	NoteCleanEnd(f Facts) error
+	// UseCleanEnd takes the mark away, if there is one, and prepares the start
+	// accordingly.
+	UseCleanEnd(f Facts) error
 }
 
 // Drained says how a drain went.

@@ -30,18 +30,33 @@ func (s *Service) Stop(ctx context.Context) error {
 	times := stopBudget(time.Now(), deadline, time.Duration(s.DrainTimeout))
 
 	rec := s.remembered(ctx)
+	s.unwatch(rec)
+	clean := false
 	if s.runs(ctx, rec.Facts) {
 		d := s.drain(ctx, rec, times.Drain)
 		s.log.Info("drained", "sessions", d.Sessions, "cut", d.Cut, "left", d.Left, "took", d.Took.Round(time.Millisecond))
+		clean = d.Complete()
 	}
-	err := errors.Join(
-		s.stopUnit(ctx, rec.Facts, times.Kill),
-		s.release(ctx, rec),
-	)
-	if err != nil {
+	forced, stopErr := s.stopUnit(ctx, rec.Facts, times.Kill)
+	if clean && !forced && stopErr == nil {
+		s.noteCleanEnd(rec.Facts)
+	}
+	if err := errors.Join(stopErr, s.release(ctx, rec)); err != nil {
 		return err
 	}
 	return s.records().remove()
+}
+
+// noteCleanEnd does not fail a stop: without the mark the next start only takes
+// longer.
+func (s *Service) noteCleanEnd(facts Facts) {
+	c, ok := s.steps.(CleanEnder)
+	if !ok {
+		return
+	}
+	if err := c.NoteCleanEnd(facts); err != nil {
+		s.log.Warn("cannot note the clean end", "error", err)
+	}
 }
 
 // remembered is what the start noted, or else what can be supposed.
@@ -69,8 +84,9 @@ func (s *Service) runs(ctx context.Context, facts Facts) bool {
 }
 
 // stopUnit stops the unit, in order until killAt and by SIGKILL after that, and
-// then whatever else lives of the instance. It returns nil only if nothing does.
-func (s *Service) stopUnit(ctx context.Context, facts Facts, killAt time.Time) error {
+// then whatever else lives of the instance. It returns nil only if nothing does,
+// and says whether force was needed.
+func (s *Service) stopUnit(ctx context.Context, facts Facts, killAt time.Time) (forced bool, err error) {
 	var unitErr error
 	if facts.Unit != "" {
 		unitErr = s.endUnit(ctx, facts.Unit, killAt)
@@ -81,22 +97,26 @@ func (s *Service) stopUnit(ctx context.Context, facts Facts, killAt time.Time) e
 		s.log.Warn("processes had to be killed", "count", killed)
 	}
 	if err != nil {
-		return errors.Join(unitErr, err)
+		return true, errors.Join(unitErr, err)
 	}
 	if unitErr == nil {
-		return nil
+		return killed > 0, nil
 	}
-	// Nothing is left that the unit could wait for.
-	err = s.env.Units.Stop(ctx, facts.Unit)
+	// Nothing is left that the unit could wait for. A systemd that hangs must not
+	// keep the addresses here.
+	deadline, _ := ctx.Deadline()
+	brief, cancel := context.WithTimeout(ctx, time.Until(deadline)/2)
+	defer cancel()
+	err = s.env.Units.Stop(brief, facts.Unit)
 	// Without systemd's word, that no process lives is proof enough.
 	if errors.Is(err, unit.ErrUnknown) && facts.Process.ControlGroup != "" {
 		s.log.Warn("systemd did not answer; no process of the instance lives", "error", err)
-		return nil
+		return true, nil
 	}
 	if err != nil {
-		return fmt.Errorf("stop: %w", err)
+		return true, fmt.Errorf("stop: %w", err)
 	}
-	return nil
+	return true, nil
 }
 
 // endUnit stops the unit until killAt, and has systemd kill what resists.
@@ -129,9 +149,6 @@ func (s *Service) release(ctx context.Context, rec record) error {
 		s.removeGate(ctx, rec)
 		return nil
 	}
-	if err := set.Unwatch(); err != nil {
-		s.log.Warn("cannot end the watch for rivals", "error", err)
-	}
 	// A port that nobody listens on refuses connections without a gate; only a
 	// gate that holds them has to stand until the address is gone.
 	held := s.GateMode.mode() == vip.Hold
@@ -145,6 +162,17 @@ func (s *Service) release(ctx context.Context, rec record) error {
 		s.removeGate(ctx, rec)
 	}
 	return nil
+}
+
+// unwatch ends the watch for rivals early, since that takes the kernel a while.
+func (s *Service) unwatch(rec record) {
+	set, err := s.set(rec)
+	if err == nil && set != nil {
+		err = set.Unwatch()
+	}
+	if err != nil {
+		s.log.Warn("cannot end the watch for rivals", "error", err)
+	}
 }
 
 // removeGate does not fail a stop: a gate in front of nothing does no harm, and

@@ -3,7 +3,6 @@
 package vip
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -116,13 +115,11 @@ func (w watch) rule(p place) []expr.Any {
 
 // remove removes the watch; none there is fine.
 func (w watch) remove() error {
-	var errs []error
-	for _, f := range []nftables.TableFamily{nftables.TableFamilyARP, nftables.TableFamilyIPv6} {
-		if err := remove(w.table(f)); err != nil && !unusable(err) {
-			errs = append(errs, err)
-		}
+	err := remove(w.table(nftables.TableFamilyARP), w.table(nftables.TableFamilyIPv6))
+	if unusable(err) {
+		return nil
 	}
-	return errors.Join(errs...)
+	return err
 }
 
 // read returns the claims noted for the families of places. An error that matches unix.ENOENT means that the

@@ -5,6 +5,7 @@ package vip
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/google/nftables"
@@ -59,13 +60,27 @@ func commitOnce(build func(*nftables.Conn, func(*nftables.Table)) error, replace
 	return c.Flush()
 }
 
-// remove removes a table; none there is fine.
-func remove(t *nftables.Table) error {
+// remove removes those of the tables that are there, in one transaction. It looks first, for the kernel takes
+// 10 ms and more even to refuse to remove one that is not.
+func remove(tables ...*nftables.Table) error {
 	c, err := nftables.New()
 	if err != nil {
 		return fmt.Errorf("open nf_tables: %w", err)
 	}
-	c.DelTable(t)
+	all, err := c.ListTables()
+	if err != nil {
+		return fmt.Errorf("list tables: %w", err)
+	}
+	found := false
+	for _, t := range tables {
+		if slices.ContainsFunc(all, func(a *nftables.Table) bool { return a.Name == t.Name && a.Family == t.Family }) {
+			c.DelTable(t)
+			found = true
+		}
+	}
+	if !found {
+		return nil
+	}
 	if err := c.Flush(); !errors.Is(err, unix.ENOENT) {
 		return err
 	}

@@ -54,6 +54,8 @@ type backend interface {
 	// Settle keeps the queue's work from beginning, and waits for what is under
 	// way. It returns how many deliveries were not done when ctx ended.
 	Settle(ctx context.Context, f agents.Facts) (left int, err error)
+	// CleanEnder speeds up the start after a clean end.
+	agents.CleanEnder
 	// Queued says in which part of the queue a message is; empty: in none, it
 	// is done with.
 	Queued(f agents.Facts, id string) (string, error)
@@ -83,6 +85,12 @@ func (a *agent) Inspect(ctx context.Context) (agents.Facts, error) { return a.ba
 func (a *agent) Drain(ctx context.Context, f agents.Facts) (int, error) {
 	return a.backend().Settle(ctx, f)
 }
+
+// NoteCleanEnd asks the backend.
+func (a *agent) NoteCleanEnd(f agents.Facts) error { return a.backend().NoteCleanEnd(f) }
+
+// UseCleanEnd asks the backend.
+func (a *agent) UseCleanEnd(f agents.Facts) error { return a.backend().UseCleanEnd(f) }
 
 // Check holds an SMTP dialogue, and at DepthTransaction follows a message until
 // the queue is done with it.

@@ -150,6 +150,10 @@ func (l *Lab) installBinary(ctx context.Context, file string) error {
 	if err != nil {
 		return err
 	}
+	// A child that is forked meanwhile, for another lab, would hold the file open
+	// for writing until it executes its own program: "text file busy".
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	return os.WriteFile(l.binary(), data, 0o755)
 }
 
