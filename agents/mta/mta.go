@@ -25,7 +25,7 @@ func Type() agents.Type {
 		Short: "Mail transfer agent with its secondary IP addresses",
 		Long: `Runs one instance of a mail transfer agent (Postfix) as a systemd unit, and the secondary IP addresses that follow it.
 
-A start returns when the instance greets its clients. A stop closes the ports to new clients, lets the connected ones finish their sessions, then the deliveries that are under way, each within the drain timeout, and only then stops the instance: nothing that was accepted is lost, and nothing is delivered twice because of a stop. It returns success only when no process of the instance is left and the addresses are gone, whatever became of the configuration, the software or the file system meanwhile.
+A start returns when the instance greets its clients. A stop closes the ports to new clients, lets the connected ones finish their sessions and the deliveries that are under way, within the drain timeout, and only then stops the instance: nothing that was accepted is lost, and nothing is delivered twice because of a stop. It returns success only when no process of the instance is left and the addresses are gone, whatever became of the configuration, the software or the file system meanwhile.
 
 Monitors look at unit and addresses (depth 0), at the SMTP dialogue (depth 10), and at a message's way through the whole queue (depth 20).`,
 		Actions: []agents.Action{

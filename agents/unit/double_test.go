@@ -43,6 +43,7 @@ type client struct {
 	write sync.Mutex
 	once  sync.Once
 	gone  chan struct{} // closed with the connection
+	in    bool          // has logged in, so it can get signals
 }
 
 func newDouble(active string) *double {
@@ -133,7 +134,7 @@ func (d *double) finish(result, active string) {
 
 func (d *double) signal(path dbus.ObjectPath, face, member string, body ...any) {
 	d.mu.Lock()
-	clients := slices.Clone(d.clients)
+	clients := slices.DeleteFunc(slices.Clone(d.clients), func(c *client) bool { return !c.in })
 	d.mu.Unlock()
 	for _, c := range clients {
 		c.send(&dbus.Message{Type: dbus.TypeSignal, Body: body, Headers: map[dbus.HeaderField]dbus.Variant{
@@ -192,6 +193,9 @@ func (c *client) login(r *bufio.Reader) bool {
 		case line == "AUTH\r\n":
 			say = "REJECTED EXTERNAL\r\n"
 		case line == "BEGIN\r\n":
+			c.d.mu.Lock()
+			defer c.d.mu.Unlock()
+			c.in = true
 			return true
 		case !strings.HasPrefix(line, "AUTH EXTERNAL"):
 			say = "ERROR\r\n"

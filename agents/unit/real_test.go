@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -667,23 +668,23 @@ func readsDuringUpheaval(t *testing.T, b *box) {
 	b.install(t, sleeper)
 	b.start(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	var reads int
+	var reads atomic.Int32
 	wait := later(t, func() error {
 		for ctx.Err() == nil {
 			s, err := b.m.State(within(t, 10*time.Second), b.unit)
 			if err != nil || s.Running() != unit.Yes {
-				return fmt.Errorf("read %d: %s, %w", reads, s, err)
+				return fmt.Errorf("read %d: %s, %w", reads.Load(), s, err)
 			}
-			reads++
+			reads.Add(1)
 		}
 		return nil
 	})
-	for range 3 {
+	for i := 0; i < 3 || reads.Load() < 10 && i < 20; i++ {
 		b.node.sh(t, "systemctl daemon-reexec; systemctl restart dbus; kill -s KILL $(systemctl show -P MainPID dbus)")
 	}
 	cancel()
-	if err := wait(); err != nil || reads < 3 {
-		t.Fatalf("%v after %d reads", err, reads)
+	if err := wait(); err != nil || reads.Load() < 10 {
+		t.Fatalf("%v after %d reads", err, reads.Load())
 	}
 }
 

@@ -69,6 +69,7 @@ func TestWatch(t *testing.T) {
 // Thousands of changes may be told as few, but the last one is told.
 func TestWatchStorm(t *testing.T) {
 	watching(t, func(t *testing.T, d *double, told func() []string) {
+		want(t, told, "inactive")
 		for range 20 * signalBuffer {
 			d.change("activating")
 			d.change("active")

@@ -48,7 +48,7 @@ type Stage struct {
 
 // Up brings the stage up. Source is the directory of this module, Dir one in
 // which ledgers are left. Progress goes to log.
-func Up(ctx context.Context, name, source, dir string, log io.Writer) (s *Stage, err error) {
+func Up(ctx context.Context, name, source, dir string, log io.Writer) (*Stage, error) {
 	if err := build(ctx, source, dir); err != nil {
 		return nil, err
 	}
@@ -56,22 +56,24 @@ func Up(ctx context.Context, name, source, dir string, log io.Writer) (s *Stage,
 	if err != nil {
 		return nil, err
 	}
-	s = &Stage{Lab: l, dir: dir}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, s.Down())
-		}
-	}()
+	s := &Stage{Lab: l, dir: dir}
+	if err := s.furnish(ctx, source); err != nil {
+		return nil, errors.Join(err, s.Down())
+	}
+	return s, nil
+}
+
+func (s *Stage) furnish(ctx context.Context, source string) (err error) {
 	if err := s.install(ctx, source); err != nil {
-		return nil, err
+		return err
 	}
 	if err := s.makeDisk(ctx); err != nil {
-		return nil, err
+		return err
 	}
-	if s.Cluster, err = cluster.Form(ctx, l, cluster.Options{}); err != nil {
-		return nil, err
+	if s.Cluster, err = cluster.Form(ctx, s.Lab, cluster.Options{}); err != nil {
+		return err
 	}
-	return s, s.startTraffic(ctx)
+	return s.startTraffic(ctx)
 }
 
 // Down removes everything.
