@@ -87,7 +87,7 @@ func (n *Node) Command(ctx context.Context, argv ...string) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := command(ctx, n.execGroup(), append([]string{"nsenter", "-t", strconv.Itoa(pid), "-a", "--"}, argv...)...)
+	cmd := command(ctx, n.execGroup(), append([]string{"nsenter", "-t", strconv.Itoa(pid), "--all", "--root", "--wd", "--"}, argv...)...)
 	cmd.Env = []string{
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 		"HOME=/root", "LANG=C.UTF-8", "TERM=dumb",
