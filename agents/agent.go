@@ -70,9 +70,14 @@ type Type struct {
 	New     func(Env) Agent
 }
 
+// MaxInstance is the greatest length of an instance's name, in bytes: files and
+// tables of the packet filter are named after it.
+const MaxInstance = 64
+
 // Env is what an agent gets from the one who runs it.
 type Env struct {
-	// Instance is the resource's name, unique on this node.
+	// Instance is the resource's name, unique on this node, of at most
+	// MaxInstance bytes.
 	Instance string
 	// StateDir is a directory that is empty after a boot, such as /run/mailha.
 	StateDir string

@@ -4,6 +4,8 @@ package agents
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -23,25 +25,23 @@ func (s *Service) drain(ctx context.Context, rec record, until time.Time) Draine
 	ctx, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
 	var work sync.WaitGroup
-	work.Go(func() {
-		left, err := s.steps.Drain(ctx, rec.Facts)
-		if err != nil {
-			s.log.Warn("drain did not finish", "error", err)
-		}
-		d.Left = left
-	})
-	d.Sessions, d.Cut = s.drainSessions(ctx, rec)
+	var workErr, sessionsErr error
+	work.Go(func() { d.Left, workErr = s.steps.Drain(ctx, rec.Facts) })
+	d.Sessions, d.Cut, sessionsErr = s.drainSessions(ctx, rec)
 	work.Wait()
+	if d.Err = errors.Join(workErr, sessionsErr); d.Err != nil {
+		s.log.Warn("drain did not finish", "error", d.Err)
+	}
 	d.Took = time.Since(begin)
 	return d
 }
 
 // drainSessions waits until no client is connected. What is left when ctx ends
 // is counted as cut: the stop that follows ends it.
-func (s *Service) drainSessions(ctx context.Context, rec record) (began, cut int) {
+func (s *Service) drainSessions(ctx context.Context, rec record) (began, cut int, err error) {
 	addrs := hosts(rec.Addresses)
 	if len(addrs) == 0 && len(rec.Facts.Ports) == 0 {
-		return 0, 0 // nothing says which sessions are this service's
+		return 0, 0, nil // nothing says which sessions are this service's
 	}
 	const pause = 20 * time.Millisecond
 	tick := time.NewTicker(pause)
@@ -50,23 +50,23 @@ func (s *Service) drainSessions(ctx context.Context, rec record) (began, cut int
 	for first := true; ; first = false {
 		sessions, err := vip.Sessions(ctx, addrs, rec.Facts.Ports)
 		if err != nil {
-			s.log.Warn("cannot count sessions", "error", err)
-			return began, 0
+			return began, cut, fmt.Errorf("count sessions: %w", err)
 		}
+		cut = len(sessions)
 		if first {
-			began = len(sessions)
+			began = cut
 		}
-		if len(sessions) == 0 {
-			return began, 0
+		if cut == 0 {
+			return began, 0, nil
 		}
 		if now := time.Now(); now.Sub(told) >= time.Second {
 			deadline, _ := ctx.Deadline()
-			s.log.Info("draining", "sessions", len(sessions), "seconds_left", int(deadline.Sub(now).Seconds()))
+			s.log.Info("draining", "sessions", cut, "seconds_left", int(deadline.Sub(now).Seconds()))
 			told = now
 		}
 		select {
 		case <-ctx.Done():
-			return began, len(sessions)
+			return began, cut, nil
 		case <-tick.C:
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -94,4 +95,12 @@ func (r records) remove() error {
 		return fmt.Errorf("remove state of %s: %w", r.instance, err)
 	}
 	return nil
+}
+
+// forget removes the record. A stop does not fail because that fails: whatever a
+// record says is looked at again before it is believed.
+func (r records) forget(log *slog.Logger) {
+	if err := r.remove(); err != nil {
+		log.Warn("cannot remove what the start noted", "error", err)
+	}
 }

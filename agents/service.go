@@ -277,7 +277,8 @@ func (s *Service) takeBack(ctx context.Context, rec record) error {
 	if err := errors.Join(releaseErr, stopErr); err != nil {
 		return err
 	}
-	return s.records().remove()
+	s.records().forget(s.log)
+	return nil
 }
 
 // facts prefers what the start noted over what the parameters say now.

@@ -40,7 +40,8 @@ type Drained struct {
 	Cut      int           // client sessions that had to be cut
 	Left     int           // pieces of work that did not finish
 	Took     time.Duration // until nothing was left or time was up
+	Err      error         // what could not be found out
 }
 
 // Complete says whether everything could finish.
-func (d Drained) Complete() bool { return d.Cut == 0 && d.Left == 0 }
+func (d Drained) Complete() bool { return d.Cut == 0 && d.Left == 0 && d.Err == nil }

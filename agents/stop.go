@@ -44,7 +44,8 @@ func (s *Service) Stop(ctx context.Context) error {
 	if err := errors.Join(stopErr, s.release(ctx, rec)); err != nil {
 		return err
 	}
-	return s.records().remove()
+	s.records().forget(s.log)
+	return nil
 }
 
 // noteCleanEnd does not fail a stop: without the mark the next start only takes

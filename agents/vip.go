@@ -85,7 +85,8 @@ func (a *vipAgent) takeBack(ctx context.Context, set *vip.Set) error {
 	if err := set.Release(ctx); err != nil {
 		return err
 	}
-	return a.records.remove()
+	a.records.forget(a.log)
+	return nil
 }
 
 func (a *vipAgent) Stop(ctx context.Context) error {
@@ -107,7 +108,8 @@ func (a *vipAgent) Stop(ctx context.Context) error {
 			return err
 		}
 	}
-	return a.records.remove()
+	a.records.forget(a.log)
+	return nil
 }
 
 func (a *vipAgent) Monitor(ctx context.Context, _ Depth) error {

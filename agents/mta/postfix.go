@@ -96,7 +96,9 @@ func (p *postfix) Inspect(ctx context.Context) (agents.Facts, error) {
 	if facts.Ports, err = inetPorts(master.text); err != nil {
 		return facts, fmt.Errorf("%w: %s/master.cf: %w", agents.ErrNode, p.configDir, err)
 	}
-	if _, err := os.Stat(facts.DataDir); err != nil {
+	// Every daemon works in its queue, by whatever name of the configuration
+	// somebody has started it.
+	if facts.Process.Dir, err = filepath.EvalSymlinks(facts.DataDir); err != nil {
 		return facts, fmt.Errorf("%w: the queue is not here: %w; is its file system mounted?", agents.ErrInstalled, err)
 	}
 	return facts, nil

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/netip"
 	"net/textproto"
-	"regexp"
 	"strings"
 	"time"
 )
@@ -55,8 +54,6 @@ func (c *smtpClient) greet() error {
 	return err
 }
 
-var queuedAs = regexp.MustCompile(`queued as ([0-9A-Za-z]{5,20})`)
-
 // Submit hands over a test message and returns its queue ID. It has no sender,
 // so that nothing comes back for it.
 func (c *smtpClient) Submit(to string) (id string, err error) {
@@ -82,11 +79,23 @@ func (c *smtpClient) Submit(to string) (id string, err error) {
 	if err != nil {
 		return "", c.failed("end of DATA", err)
 	}
-	m := queuedAs.FindStringSubmatch(reply)
-	if m == nil {
+	id = queueID(reply)
+	if id == "" {
 		return "", c.failed("end of DATA", fmt.Errorf("no queue ID in reply %q", reply))
 	}
-	return m[1], nil
+	return id, nil
+}
+
+// queueID finds it in the reply to a message: "2.0.0 Ok: queued as 4Zx1yT0gqHz9sK".
+// It becomes part of a path, so it must be nothing else. Empty: there is none.
+func queueID(reply string) string {
+	_, rest, _ := strings.Cut(reply, "queued as ")
+	id, _, _ := strings.Cut(rest, " ")
+	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+	if len(id) < 5 || len(id) > 20 || strings.Trim(id, allowed) != "" {
+		return ""
+	}
+	return id
 }
 
 // Quit ends the session politely.

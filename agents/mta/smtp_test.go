@@ -101,3 +101,13 @@ func TestSubmitRefusesWhatIsNoAddress(t *testing.T) {
 		}
 	}
 }
+
+func FuzzQueueID(f *testing.F) {
+	f.Add("2.0.0 Ok: queued as 4Zx1yT0gqHz9sK")
+	f.Add("queued as ../../etc")
+	f.Fuzz(func(t *testing.T, reply string) {
+		if id := queueID(reply); strings.ContainsAny(id, "/.*?[\x00") {
+			t.Errorf("%q gave %q", reply, id)
+		}
+	})
+}

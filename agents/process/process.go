@@ -30,8 +30,8 @@ type Process struct {
 func (p Process) String() string { return fmt.Sprintf("%s[%d]", p.Name, p.PID) }
 
 // Match says which processes belong to an instance: those in the control
-// group, and those that run a program from one of Programs with the variable
-// Environ in their environment.
+// group, and those that run a program from one of Programs, either with the
+// variable Environ in their environment or in the working directory Dir.
 type Match struct {
 	// ControlGroup is a path below the systemd hierarchy, such as
 	// /system.slice/x.service. Empty or "/" matches nothing.
@@ -39,9 +39,11 @@ type Match struct {
 	// Programs are directories of executables. A program that was removed
 	// while it ran still counts.
 	Programs []string
-	// Environ is NAME=value. Without it, Programs match nothing: a directory
-	// of programs alone does not tell instances apart.
+	// Environ is NAME=value, Dir an absolute path without symbolic links. Without
+	// either, Programs match nothing: a directory of programs alone does not tell
+	// instances apart.
 	Environ string
+	Dir     string
 }
 
 // Find lists the live processes that match, by PID. Zombies are not alive:
@@ -110,7 +112,7 @@ func controlGroupIn(data []byte, group string) bool {
 }
 
 func (m Match) isProgram(dir string) bool {
-	if m.Environ == "" || len(m.Programs) == 0 {
+	if m.Environ == "" && m.Dir == "" || len(m.Programs) == 0 {
 		return false
 	}
 	exe, err := os.Readlink(dir + "/exe")
@@ -121,8 +123,11 @@ func (m Match) isProgram(dir string) bool {
 	if !slices.Contains(m.Programs, filepath.Dir(exe)) {
 		return false
 	}
+	if cwd, err := os.Readlink(dir + "/cwd"); err == nil && cwd == m.Dir {
+		return true
+	}
 	environ, err := os.ReadFile(dir + "/environ")
-	if err != nil {
+	if err != nil || m.Environ == "" {
 		return false
 	}
 	return slices.Contains(strings.Split(string(environ), "\x00"), m.Environ)

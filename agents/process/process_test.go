@@ -75,6 +75,16 @@ func TestFindTellsInstancesApart(t *testing.T) {
 	if found, _ := Find(Match{Programs: m.Programs}); len(found) != 0 {
 		t.Errorf("without a variable, a directory of programs matched %v", found)
 	}
+	cwd, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found, _ := Find(Match{Programs: m.Programs[:1], Dir: cwd}); !slices.Equal(pids(found), []int{pid}) {
+		t.Errorf("by working directory: found %v, want [%d] alone", found, pid)
+	}
+	if found, _ := Find(Match{Programs: m.Programs, Dir: filepath.Dir(cwd), Environ: "MAIL_CONFIG=/etc"}); len(found) != 0 {
+		t.Errorf("another directory and variable matched %v", found)
+	}
 	if found, _ := Find(Match{ControlGroup: "/"}); len(found) != 0 {
 		t.Errorf("the root control group matched %v", found)
 	}

@@ -33,9 +33,10 @@ type conn struct {
 	listeners *listeners
 }
 
-// connect opens a connection and authenticates as the effective user. ctx ends with
-// this function; the connection lives until close or the bus ends it.
-func connect(ctx context.Context, dial dialFunc) (*conn, error) {
+// connect opens a connection, to a bus or a private one to systemd itself, and
+// authenticates as the effective user. ctx ends with this function; the connection lives
+// until close or the other end ends it.
+func connect(ctx context.Context, dial dialFunc, private bool) (*conn, error) {
 	raw, err := dial(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the system bus: %w", err)
@@ -48,7 +49,6 @@ func connect(ctx context.Context, dial dialFunc) (*conn, error) {
 	}
 	stop := context.AfterFunc(ctx, func() { raw.Close() })
 	err = bus.Auth([]dbus.Auth{dbus.AuthExternal(strconv.Itoa(os.Geteuid()))})
-	private := raw.RemoteAddr().String() == privateSocket
 	if err == nil && !private {
 		err = bus.Hello()
 	}
@@ -59,7 +59,29 @@ func connect(ctx context.Context, dial dialFunc) (*conn, error) {
 		bus.Close()
 		return nil, fmt.Errorf("log in to the system bus: %w", err)
 	}
-	return &conn{raw, bus, private, ls}, nil
+	c := &conn{raw, bus, private, ls}
+	if private {
+		if err := c.knock(ctx); err != nil {
+			bus.Close()
+			return nil, fmt.Errorf("ask systemd on its own socket: %w", err)
+		}
+	}
+	return c, nil
+}
+
+// knock asks systemd to say something, and again until it does: a call that arrives
+// together with the end of the login stays unread (systemd 252) until more arrives.
+func (c *conn) knock(ctx context.Context) error {
+	again := time.NewTicker(firstPause)
+	defer again.Stop()
+	for {
+		call := c.send(ctx, systemdPath, "org.freedesktop.DBus.Peer.Ping")
+		select {
+		case <-call.Done:
+			return call.Err
+		case <-again.C:
+		}
+	}
 }
 
 func (c *conn) close() error { return c.bus.Close() }

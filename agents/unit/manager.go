@@ -101,15 +101,15 @@ func (m *Manager) connect(ctx context.Context) (*conn, error) {
 // login connects to the bus or, where there is none that answers, to systemd itself.
 func (m *Manager) login(ctx context.Context) (*conn, error) {
 	if m.spare == nil {
-		return connect(ctx, m.dial)
+		return connect(ctx, m.dial, false)
 	}
 	brief, cancel := context.WithTimeout(ctx, busPatience/2)
 	defer cancel()
-	c, err := connect(brief, m.dial)
+	c, err := connect(brief, m.dial, false)
 	if err == nil || ctx.Err() != nil {
 		return c, err
 	}
-	c, spareErr := connect(ctx, m.spare)
+	c, spareErr := connect(ctx, m.spare, true)
 	if spareErr != nil {
 		return nil, errors.Join(err, spareErr)
 	}

@@ -5,6 +5,7 @@ package ocf
 import (
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"strconv"
 	"strings"
 	"time"
@@ -70,7 +71,7 @@ func parseEnviron(name string, pairs []string) (environ, error) {
 				e.values[param] = value
 			}
 		case key == "OCF_RESOURCE_INSTANCE" && value != "":
-			e.instance = value
+			e.instance = shorten(value)
 		case key == "OCF_EXIT_REASON_PREFIX" && value != "":
 			e.reasonPrefix = value
 		case key == "OCF_CHECK_LEVEL" && value != "":
@@ -85,6 +86,18 @@ func parseEnviron(name string, pairs []string) (environ, error) {
 		}
 	}
 	return e, errors.Join(errs...)
+}
+
+// shorten makes a name that agents take out of a longer one, and another for
+// every other.
+func shorten(instance string) string {
+	if len(instance) <= agents.MaxInstance {
+		return instance
+	}
+	sum := fnv.New128a() // a cryptographic hash would make every start slower
+	sum.Write([]byte(instance))
+	tail := fmt.Sprintf("~%x", sum.Sum(nil))
+	return instance[:agents.MaxInstance-len(tail)] + tail
 }
 
 // setMillis reads a span as Pacemaker passes it: a number of milliseconds.

@@ -162,6 +162,22 @@ func TestCalledByHand(t *testing.T) {
 	}
 }
 
+// Pacemaker takes names of any length.
+func TestInstance(t *testing.T) {
+	long := strings.Repeat("x", 300)
+	seen := map[string]bool{}
+	for _, name := range []string{"p", "p:0", long[:agents.MaxInstance], long, long + "y", "y" + long} {
+		e, err := parseEnviron("monitor", []string{"OCF_RESOURCE_INSTANCE=" + name})
+		if err != nil || len(e.instance) > agents.MaxInstance || seen[e.instance] {
+			t.Errorf("%s: %q, %v", name, e.instance, err)
+		}
+		if len(name) <= agents.MaxInstance && e.instance != name {
+			t.Errorf("%s became %q", name, e.instance)
+		}
+		seen[e.instance] = true
+	}
+}
+
 func FuzzEnviron(f *testing.F) {
 	f.Add("OCF_RESKEY_name=x\x00OCF_RESKEY_CRM_meta_timeout=20000\x00OCF_CHECK_LEVEL=10")
 	f.Add("OCF_RESKEY_=\x00=\x00OCF_RESKEY_CRM_meta_interval=-1")

@@ -63,11 +63,11 @@ func play(ctx context.Context, stdout io.Writer) (err error) {
 	return errors.Join(failed...)
 }
 
+// table fits 80 columns.
 func table(w io.Writer, rows []scenario.Row) {
-	fmt.Fprintf(w, "\n%-10s %12s %12s %8s %9s %10s %6s %11s\n", "act", "no greeting", "no address", "sessions", "", "", "", "")
-	fmt.Fprintf(w, "%-10s %12s %12s %8s %9s %10s %6s %11s\n", "", "ms", "ms", "cut", "accepted", "delivered", "lost", "duplicated")
+	fmt.Fprintf(w, "\n%-9s %12s %12s %8s %8s %9s %4s %10s\n", "act", "no greeting", "no address", "sess.cut", "accepted", "delivered", "lost", "duplicated")
 	for _, r := range rows {
-		fmt.Fprintf(w, "%-10s %12.0f %12.0f %8d %9d %10d %6d %11d\n", r.Act, r.BlackoutMS, r.AddressMS, r.SessionsCut, r.Accepted, r.Delivered, r.Lost, r.Duplicated)
+		fmt.Fprintf(w, "%-9s %9.0f ms %9.0f ms %8d %8d %9d %4d %10d\n", r.Act, r.BlackoutMS, r.AddressMS, r.SessionsCut, r.Accepted, r.Delivered, r.Lost, r.Duplicated)
 	}
 	fmt.Fprintln(w)
 }
