@@ -352,8 +352,8 @@ func TestScheduleJitter(t *testing.T) {
 	if len(seen) < 300 {
 		t.Errorf("1000 owners share %d moments", len(seen))
 	}
-	a := Schedule{Owner: "p"}
-	if a.jitter(DefaultRefresh, last) != a.jitter(DefaultRefresh, last) {
+	one, other := Schedule{Owner: "p"}, Schedule{Owner: "p"}
+	if one.jitter(DefaultRefresh, last) != other.jitter(DefaultRefresh, last) {
 		t.Error("two processes must come to the same result")
 	}
 }

@@ -51,7 +51,7 @@ func dialer(addresses string) dialFunc {
 func socketPath(address string) (string, error) {
 	transport, keys, _ := strings.Cut(address, ":")
 	if transport != "unix" {
-		return "", fmt.Errorf("bus address %q: want unix:path=... or unix:abstract=...", address)
+		return "", fmt.Errorf("bus address %q: want unix:path=PATH or unix:abstract=NAME", address)
 	}
 	for key := range strings.SplitSeq(keys, ",") {
 		name, value, _ := strings.Cut(key, "=")

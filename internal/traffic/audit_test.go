@@ -156,7 +156,7 @@ func TestTornLedger(t *testing.T) {
 
 func TestLedgerGoesOnAfterTornLine(t *testing.T) {
 	for _, before := range []string{"", `{"id":"r/`, string(lines(t, attempt("r/0", refused))), string(lines(t, attempt("r/0", refused))) + `{"id"`} {
-		path, l := tempLedger(t)
+		path, _ := tempLedger(t)
 		if err := os.WriteFile(path, []byte(before), 0o600); err != nil {
 			t.Fatal(err)
 		}
