@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package labtests
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mailha/mailha/internal/lab"
+)
+
+// codes are those that an action may end with.
+type codes []int
+
+// anyCode is for what a table says nothing about.
+var anyCode codes
+
+// What a cluster manager may be told where nothing runs. A probe must never
+// ban the node, and a stop has nothing to do.
+func TestCodesWhereNothingRuns(t *testing.T) {
+	n := newPlace(t, lab.Config{}).node
+	for _, tt := range []struct {
+		name       string
+		r          resource
+		arrange    string // and how to undo it
+		undo       string
+		start      codes
+		monitor    codes
+		validate   codes // the parameters alone
+		validate10 codes // and whether they fit this node
+	}{
+		{name: "nothing wrong, mta", r: mta(),
+			start: codes{success}, monitor: codes{notRunning}, validate: codes{success}, validate10: codes{success}},
+		{name: "nothing wrong, service", r: service("plain.service"),
+			start: codes{success}, monitor: codes{notRunning}, validate: codes{success}, validate10: codes{success}},
+		{name: "nothing wrong, vip", r: vip(),
+			start: codes{success}, monitor: codes{notRunning}, validate: codes{success}, validate10: codes{success}},
+
+		{name: "software missing", r: mta(), arrange: "mv /usr/sbin/postfix /root/", undo: "mv /root/postfix /usr/sbin/",
+			start: codes{installed}, monitor: codes{installed, notRunning}, validate: codes{success}, validate10: codes{installed}},
+		{name: "postconf missing", r: mta(), arrange: "mv /usr/sbin/postconf /root/", undo: "mv /root/postconf /usr/sbin/",
+			start: codes{installed}, monitor: codes{installed, notRunning}, validate: codes{success}, validate10: codes{installed}},
+		{name: "configuration missing", r: mta(), arrange: "mv /etc/postfix-mx /root/", undo: "mv /root/postfix-mx /etc/",
+			start: codes{installed}, monitor: codes{installed, notRunning}, validate: codes{success}, validate10: codes{installed}},
+		{name: "master.cf missing", r: mta(), arrange: "mv /etc/postfix-mx/master.cf /root/", undo: "mv /root/master.cf /etc/postfix-mx/",
+			start: codes{installed, args}, monitor: codes{installed, args, notRunning}, validate: codes{success}, validate10: codes{installed, args}},
+		{name: "master.cf broken", r: mta(), arrange: "cp /etc/postfix-mx/master.cf /root/; echo 'nonsense inet n - n - - smtpd' >>/etc/postfix-mx/master.cf", undo: "mv /root/master.cf /etc/postfix-mx/",
+			start: codes{args}, monitor: codes{args, notRunning}, validate: codes{success}, validate10: codes{args}},
+		{name: "queue missing", r: mta(), arrange: "mv /srv/mail /root/; mkdir /srv/mail", undo: "rmdir /srv/mail; mv /root/mail /srv/",
+			start: codes{installed}, monitor: codes{installed, notRunning}, validate: codes{success}, validate10: codes{installed}},
+		{name: "unit of another name missing", r: mta("unit", "nosuch.service"),
+			start: codes{installed}, monitor: codes{installed, notRunning}, validate: codes{success}, validate10: anyCode},
+		{name: "unit missing", r: service("nosuch.service"),
+			start: codes{installed}, monitor: codes{installed, notRunning}, validate: codes{success}, validate10: codes{installed}},
+		{name: "unit masked", r: service("masked.service"),
+			start: codes{installed}, monitor: codes{installed, notRunning}, validate: codes{success}, validate10: codes{installed}},
+
+		{name: "interface missing, mta", r: mta("nic", "eth9"),
+			start: codes{installed}, monitor: codes{notRunning}, validate: codes{success}, validate10: anyCode},
+		{name: "interface missing, service", r: service("plain.service", "nic", "eth9"),
+			start: codes{installed}, monitor: codes{notRunning}, validate: codes{success}, validate10: anyCode},
+		{name: "interface missing, vip", r: vip("nic", "eth9"),
+			start: codes{installed}, monitor: codes{notRunning}, validate: codes{success}, validate10: anyCode},
+		{name: "no interface in that subnet", r: vip("ip", "192.0.2.1"),
+			start: codes{installed}, monitor: codes{notRunning}, validate: codes{success}, validate10: anyCode},
+
+		{name: "address is nonsense, mta", r: mta("ip", "nonsense"),
+			start: codes{configured}, monitor: codes{configured, notRunning}, validate: codes{configured}, validate10: codes{configured}},
+		{name: "address is nonsense, service", r: service("plain.service", "ip", "10.77.0.500"),
+			start: codes{configured}, monitor: codes{configured, notRunning}, validate: codes{configured}, validate10: codes{configured}},
+		{name: "address is nonsense, vip", r: vip("ip", "10.77.0.50/33"),
+			start: codes{configured}, monitor: codes{configured, notRunning}, validate: codes{configured}, validate10: codes{configured}},
+		{name: "address not given", r: resource{"vip", "p_vip", nil},
+			start: codes{configured}, monitor: codes{configured, notRunning}, validate: codes{configured}, validate10: codes{configured}},
+		{name: "unit not given", r: resource{"service", "p_service", nil},
+			start: codes{configured}, monitor: codes{configured, notRunning}, validate: codes{configured}, validate10: codes{configured}},
+		{name: "unit is nonsense", r: service("no unit"),
+			start: codes{configured}, monitor: codes{configured, notRunning}, validate: codes{configured}, validate10: codes{configured}},
+		{name: "unit is a template", r: service("mailha-postfix@.service"),
+			start: codes{configured}, monitor: codes{configured, notRunning}, validate: codes{configured}, validate10: codes{configured}},
+		{name: "port is nonsense", r: service("plain.service", "ports", "smtp"),
+			start: codes{configured}, monitor: codes{configured, notRunning}, validate: codes{configured}, validate10: codes{configured}},
+		{name: "relative configuration directory", r: mta("config_dir", "postfix-mx"),
+			start: codes{configured}, monitor: codes{configured, notRunning}, validate: codes{configured}, validate10: codes{configured}},
+		{name: "prefix length is nonsense", r: mta("cidr_netmask", "255.255.255.0"),
+			start: codes{configured}, monitor: codes{configured, notRunning}, validate: codes{configured}, validate10: codes{configured}},
+		{name: "drain timeout is nonsense", r: mta("drain_timeout", "soon"),
+			start: codes{configured}, monitor: codes{configured, notRunning}, validate: codes{configured}, validate10: codes{configured}},
+		{name: "misspelt parameter", r: mta("drain_timout", "1s"),
+			start: codes{success}, monitor: codes{notRunning}, validate: codes{configured}, validate10: codes{configured}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if tt.arrange != "" {
+				run(t, n, tt.arrange)
+				t.Cleanup(func() { run(t, n, tt.undo) })
+			}
+			check := func(action string, c call, want codes) {
+				t.Helper()
+				if a := tt.r.do(t, n, action, c); !slices.Contains(want, a.code) && len(want) > 0 {
+					t.Errorf("%s %+v: want exit code %v, got %s", action, c, want, a)
+				}
+			}
+			check("validate-all", call{}, tt.validate)
+			check("validate-all", call{depth: 10}, tt.validate10)
+			check("monitor", call{}, codes{notRunning})
+			check("monitor", recurring, tt.monitor)
+			check("stop", call{}, codes{success})
+			bare(t, n)
+			check("start", call{}, tt.start)
+			if !slices.Contains(tt.start, success) {
+				bare(t, n)
+				check("monitor", call{}, codes{notRunning})
+			}
+			check("stop", call{}, codes{success})
+			bare(t, n)
+		})
+	}
+}
+
+// Actions that an agent does not have, and callers that may not call.
+func TestCodesOfOtherCalls(t *testing.T) {
+	n := newPlace(t, lab.Config{}).node
+	for _, r := range []resource{mta(), service("plain.service"), vip()} {
+		for _, action := range []string{"promote", "demote", "notify", "migrate_to", "migrate_from", "reload", "status", "Start", "start ", "--start"} {
+			t.Run(r.agent+" "+action, func(t *testing.T) { r.must(t, n, action, call{}, unimplemented) })
+		}
+		t.Run(r.agent+" by nobody", func(t *testing.T) {
+			for _, action := range []string{"start", "monitor", "reload-agent"} {
+				r.must(t, n, action, call{nobody: true}, perm)
+			}
+			// What bans a node is no answer to a stop.
+			r.must(t, n, "stop", call{nobody: true}, generic)
+			r.must(t, n, "validate-all", call{nobody: true}, success)
+		})
+		t.Run(r.agent+" not running", func(t *testing.T) {
+			r.must(t, n, "reload-agent", call{}, generic, notRunning)
+			r.stop(t, n)
+		})
+	}
+	bare(t, n)
+}
+
+// Where something of the resource runs, no answer may be read as "it is not
+// here": Pacemaker would start it elsewhere.
+func TestCodesWhereItRuns(t *testing.T) {
+	n := newPlace(t, lab.Config{}).node
+	// Not master alone: a smtpd that waits for clients serves them without it.
+	const suspend = `kill -STOP $(ps -C master,smtpd -o pid=)`
+	for _, tt := range []struct {
+		name    string
+		r       resource
+		now     resource // as it is called afterwards; zero: the same
+		arrange string
+		undo    string
+		monitor codes
+		depth10 codes
+	}{
+		{name: "well, mta", r: mta(), monitor: codes{success}, depth10: codes{success}},
+		{name: "well, service", r: service("plain.service"), monitor: codes{success}, depth10: codes{success}},
+		{name: "well, vip", r: vip(), monitor: codes{success}, depth10: codes{success}},
+
+		{name: "suspended", r: mta(), arrange: suspend,
+			monitor: codes{success, generic}, depth10: codes{generic}},
+		{name: "software missing", r: mta(), arrange: "mv /usr/sbin/postfix /root/", undo: "mv /root/postfix /usr/sbin/",
+			monitor: codes{success, generic}, depth10: codes{success, generic}},
+		{name: "configuration missing", r: mta(), arrange: "mv /etc/postfix-mx /root/", undo: "mv /root/postfix-mx /etc/",
+			monitor: codes{success, generic}, depth10: codes{success, generic}},
+		{name: "configuration and note missing", r: mta(), arrange: "mv /etc/postfix-mx /root/; rm /run/mailha/*", undo: "mv /root/postfix-mx /etc/",
+			monitor: codes{success, generic}, depth10: codes{success, generic}},
+		{name: "note damaged", r: mta(), arrange: "echo '{' >/run/mailha/p_mta.json",
+			monitor: codes{generic}, depth10: codes{generic}},
+		{name: "note empty", r: mta(), arrange: "echo '{}' >/run/mailha/p_mta.json",
+			monitor: codes{generic}, depth10: codes{generic}},
+		{name: "parameters bad, mta", r: mta(), now: mta("ip", "nonsense"),
+			monitor: codes{generic}, depth10: codes{generic}},
+		{name: "parameters bad, vip", r: vip(), now: vip("ip", "nonsense"),
+			monitor: codes{generic}, depth10: codes{generic}},
+		{name: "interface gone from the parameters", r: mta(), now: mta("nic", "eth9"),
+			monitor: codes{generic}, depth10: codes{generic}},
+		{name: "unit missing, address left", r: service("plain.service"), arrange: "systemctl stop plain.service",
+			monitor: codes{generic}, depth10: codes{generic}},
+		{name: "unit runs, address gone", r: service("plain.service"), arrange: "ip addr del " + vip4 + "/32 dev eth0",
+			monitor: codes{generic}, depth10: codes{generic}},
+		{name: "unit runs, masked", r: service("plain.service"),
+			arrange: "cp /etc/systemd/system/plain.service /root/; ln -sf /dev/null /etc/systemd/system/plain.service; systemctl daemon-reload",
+			undo:    "rm /etc/systemd/system/plain.service; mv /root/plain.service /etc/systemd/system/; systemctl daemon-reload",
+			monitor: codes{success, generic}, depth10: codes{success, generic}},
+		{name: "unit runs, its file is gone", r: service("plain.service"),
+			arrange: "mv /etc/systemd/system/plain.service /root/; systemctl daemon-reload",
+			undo:    "mv /root/plain.service /etc/systemd/system/; systemctl daemon-reload",
+			monitor: codes{success, generic}, depth10: codes{success, generic}},
+		{name: "one of two addresses gone", r: vip(), arrange: "ip addr del " + vip6 + "/128 dev eth0",
+			monitor: codes{generic}, depth10: codes{generic}},
+		{name: "another prefix length", r: vip(), arrange: "ip addr del " + vip4 + "/32 dev eth0; ip addr add " + vip4 + "/24 dev eth0",
+			monitor: codes{generic}, depth10: codes{generic}},
+		{name: "interface down", r: vip(), arrange: "sysctl -q net.ipv6.conf.eth0.keep_addr_on_down=1; ip link set eth0 down",
+			undo:    "sysctl -q net.ipv6.conf.eth0.keep_addr_on_down=0; ip link set eth0 up; ip addr add fd77::11/64 dev eth0 nodad 2>/dev/null || true",
+			monitor: codes{generic}, depth10: codes{generic}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			now := tt.now
+			if now.agent == "" {
+				now = tt.r
+			}
+			tt.r.start(t, n)
+			if tt.arrange != "" {
+				run(t, n, tt.arrange)
+			}
+			now.must(t, n, "monitor", call{interval: time.Second, timeout: 5 * time.Second}, tt.monitor...)
+			now.must(t, n, "monitor", call{interval: time.Second, timeout: 5 * time.Second, depth: 10}, tt.depth10...)
+			// That of a probe is the one that a second start hangs on.
+			now.must(t, n, "monitor", call{timeout: 5 * time.Second}, tt.monitor...)
+			now.must(t, n, "stop", call{}, success)
+			bare(t, n)
+			if tt.undo != "" {
+				run(t, n, tt.undo)
+			}
+		})
+	}
+}
+
+// A unit on its way up or down is neither stopped nor well.
+func TestCodesOnTheWay(t *testing.T) {
+	n := newPlace(t, lab.Config{}).node
+	for _, tt := range []struct{ name, unit, begin, seen string }{
+		{"activating", "slowstart.service", "systemctl start --no-block slowstart", "activating"},
+		{"deactivating", "slowstop.service", "systemctl start slowstop; systemctl stop --no-block slowstop", "deactivating"},
+		{"waiting to be restarted", "phoenix.service", "sed -i s/300ms/1h/ /etc/systemd/system/phoenix.service; systemctl daemon-reload; systemctl start phoenix; systemctl kill -s KILL phoenix", "activating"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			run(t, n, tt.begin)
+			await(t, 5*time.Second, "unit to be "+tt.seen, func() bool {
+				return run(t, n, "systemctl is-active "+tt.unit+" || true") == tt.seen
+			})
+			r := service(tt.unit)
+			for _, c := range []call{{}, recurring, {depth: 10, interval: time.Second}} {
+				a := r.must(t, n, "monitor", c, generic)
+				if !strings.Contains(a.reason, tt.unit) || !strings.Contains(a.reason, tt.seen) {
+					t.Errorf("the reason names neither unit nor state: %s", a.reason)
+				}
+			}
+			a := r.must(t, n, "stop", call{timeout: 10 * time.Second}, success)
+			t.Log(fmt.Sprint("stop took ", a.took))
+			bare(t, n)
+			if state := run(t, n, "systemctl is-active "+tt.unit+" || true"); state != "inactive" && state != "failed" {
+				t.Errorf("%s is %s", tt.unit, state)
+			}
+		})
+	}
+}

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package labtests
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/mailha/mailha/internal/lab"
+)
+
+const agentsDir = "/usr/lib/ocf/resource.d/mailha/"
+
+var agents = []string{"vip", "mta", "service"}
+
+// ocf-tester is the resource-agents project's own test of an agent.
+func TestOCFTester(t *testing.T) {
+	n := newPlace(t, lab.Config{Disk: true}).node
+	for _, tt := range []struct {
+		name string
+		r    resource
+	}{
+		{name: "both families", r: vip()},
+		{name: "mta", r: resource{"mta", "mx", params{"config_dir": configDir}}},
+		{name: "mta with addresses", r: mta()},
+		{name: "service", r: resource{"service", "greylist", params{"unit": "postgrey.service", "ports": "10023"}}},
+		{name: "service with addresses", r: service("postgrey.service", "ports", "10023")},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			argv := []string{"ocf-tester", "-n", tt.r.name}
+			for name, value := range tt.r.params {
+				argv = append(argv, "-o", name+"="+value)
+			}
+			res, err := n.Exec(t.Context(), append(argv, agentsDir+tt.r.agent)...)
+			if err != nil || res.ExitCode != 0 || !strings.Contains(res.Stdout, "passed all tests") {
+				t.Errorf("%v, exit code %d:\n%s\n%s", err, res.ExitCode, res.Stdout, res.Stderr)
+			}
+			bare(t, n)
+		})
+	}
+}
+
+// The metadata has to be there for whoever asks, whatever is missing.
+func TestMetadata(t *testing.T) {
+	n := newPlace(t, lab.Config{}).node
+	for _, agent := range agents {
+		t.Run(agent, func(t *testing.T) {
+			res, err := n.Exec(t.Context(), "setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--",
+				"env", "-i", agentsDir+agent, "meta-data")
+			if err != nil || res.ExitCode != 0 || res.Stderr != "" {
+				t.Fatalf("%v, exit code %d: %s", err, res.ExitCode, res.Stderr)
+			}
+			file := "/tmp/" + agent + ".xml"
+			if err := n.Push(file, []byte(res.Stdout), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			for _, tt := range []struct{ name, script string }{
+				// As ocf-tester does it.
+				{"DTD", `cd /usr/share/resource-agents && xmllint --noout --valid - <` + file},
+				// This schema knows API 1.0 only, and unlike a DTD nothing can be
+				// added to it: what 1.1 brought is left out for it.
+				{"RNG of API 1.0", `cd /usr/share/resource-agents && sed 's/ reloadable="[01]"//; s/ unique-group="[^"]*"//' ` + file +
+					` | xmllint --nowarning --noout --relaxng metadata.rng -`},
+				// Newer releases of Pacemaker than Debian 12's 2.1.5 bring the schema of
+				// API 1.1 along.
+				{"RNG of API 1.1", `for rng in /usr/share/pacemaker/api/ocf-ra-*.rng; do
+					[ ! -e $rng ] || xmllint --nowarning --noout --relaxng $rng ` + file + `; done`},
+				{"Pacemaker", `crm_resource --show-metadata ocf:mailha:` + agent + ` | cmp - ` + file},
+				{"crmsh", `crm ra info ocf:mailha:` + agent + ` | grep -q '^drain_timeout\|^refresh_interval'`},
+			} {
+				if res, err := n.Exec(t.Context(), "bash", "-c", "set -o pipefail; "+tt.script); err != nil || res.ExitCode != 0 {
+					t.Errorf("%s: %v, exit code %d: %s", tt.name, err, res.ExitCode, res.Stderr)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package labtests
+
+import (
+	"context"
+	_ "embed"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mailha/mailha/internal/lab"
+	"github.com/mailha/mailha/internal/lab/labtest"
+)
+
+//go:embed setup.sh
+var setup []byte
+
+// What setup.sh and the lab call things.
+const (
+	vip4      = "10.77.0.50"
+	vip6      = "fd77::50"
+	sinkAddr  = "10.77.0.101"
+	configDir = "/etc/postfix-mx"
+	mtaUnit   = `mailha-postfix@etc-postfix\x2dmx.service`
+	mailDir   = "/srv/mail"
+)
+
+var scratch string // of the test binary; TestMain removes it
+
+func TestMain(m *testing.M) {
+	var err error
+	if scratch, err = os.MkdirTemp("", "mailha-labtests-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	// Tests wait more than they work: more of them at a time than processors.
+	flag.Parse()
+	if err := flag.Set("test.parallel", "4"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	if err := os.RemoveAll(scratch); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// programs builds what the nodes and the hosts around them run, once.
+var programs = sync.OnceValue(func() error {
+	const root = "../.."
+	for _, argv := range [][]string{
+		{"make", "-s", "-C", root, "install", "DESTDIR=" + filepath.Join(scratch, "install")},
+		{"go", "build", "-o", scratch + "/", "./../cmd/lab", "./../cmd/traffic"},
+	} {
+		cmd := exec.Command(argv[0], argv[1:]...)
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("%s: %w\n%s", cmd, err, out)
+		}
+	}
+	return nil
+})
+
+// place is where a test plays: nodes of its own with mailha and Postfix on them.
+type place struct {
+	*lab.Lab
+	node *lab.Node // the first one
+}
+
+// newPlace lets the test run beside others. With a disk, the queue of the first
+// node is on it.
+func newPlace(t *testing.T, cfg lab.Config) *place {
+	t.Helper()
+	t.Parallel()
+	if err := programs(); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Binary = filepath.Join(scratch, "lab")
+	l := labtest.Up(t, cfg)
+	if out, err := exec.Command("cp", "-a", filepath.Join(scratch, "install"), l.ShareDir()).CombinedOutput(); err != nil {
+		t.Fatalf("install: %v: %s", err, out)
+	}
+	p := &place{Lab: l, node: l.Nodes()[0]}
+	if err := l.Each(func(n *lab.Node) error {
+		if err := n.Push("/root/setup.sh", setup, 0o755); err != nil {
+			return err
+		}
+		_, err := n.Output(t.Context(), "/root/setup.sh")
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if cfg.Disk {
+		run(t, p.node, `mount `+lab.DiskPath+` `+mailDir+` && install -d `+mailDir+`/queue && install -d -o postfix `+mailDir+`/data`)
+	}
+	return p
+}
+
+// run runs a shell script in a node.
+func run(t testing.TB, n *lab.Node, script string) string {
+	t.Helper()
+	// Not the test's own context: clean-ups need it, too.
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	out, err := n.Output(ctx, "sh", "-c", "set -eu; "+script)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// await asks again and again until ok. It is for what offers no event to wait for.
+func await(t testing.TB, within time.Duration, what string, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	end := time.Now().Add(within)
+	for !ok() {
+		if time.Now().After(end) {
+			t.Fatalf("waited %s in vain for %s", within, what)
+		}
+		<-tick.C
+	}
+}
+
+// pids lists the processes of that name, zombies left out.
+func pids(t testing.TB, n *lab.Node, name string) []string {
+	t.Helper()
+	return strings.Fields(run(t, n, `ps -C `+name+` -o stat=,pid= | awk '$1 !~ /^Z/ {print $2}'`))
+}
+
+func indent(s string) string {
+	return "\t" + strings.ReplaceAll(strings.TrimSpace(s), "\n", "\n\t")
+}
