@@ -84,7 +84,7 @@ func TestTransaction(t *testing.T) {
 				run(t, n, tt.spoil)
 				t.Cleanup(func() { run(t, n, tt.mend+" || true") })
 			}
-			c := call{interval: time.Minute, depth: 20, timeout: 8 * time.Second}
+			c := call{interval: time.Minute, depth: 20, timeout: 5 * time.Second}
 			if tt.reason == "" {
 				tt.r.must(t, n, "monitor", c, success)
 				empty(t, n)
