@@ -34,6 +34,7 @@ tools() {
 	local missing=()
 	command -v mandoc >/dev/null || missing+=(mandoc)
 	command -v ip >/dev/null || missing+=(iproute2)
+	[ -e /etc/services ] || missing+=(netbase)
 	[ ${#missing[@]} -eq 0 ] && return
 	apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null ||
 		{ apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null; }

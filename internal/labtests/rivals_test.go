@@ -72,7 +72,8 @@ func TestRivalBeforeStart(t *testing.T) {
 func TestRivalWhileRunning(t *testing.T) {
 	// Linux announces its addresses when it is told a MAC address, be it the same.
 	const announce = `
-		sysctl -q net.ipv4.conf.eth0.arp_notify=1 net.ipv6.conf.eth0.ndisc_notify=1
+		echo 1 >/proc/sys/net/ipv4/conf/eth0/arp_notify
+		echo 1 >/proc/sys/net/ipv6/conf/eth0/ndisc_notify
 		ip link set eth0 address $(ip -o link show eth0 | sed 's/.*link.ether \([0-9a-f:]*\).*/\1/')`
 	for _, tt := range []struct {
 		name  string
