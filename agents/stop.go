@@ -29,7 +29,7 @@ func (s *Service) Stop(ctx context.Context) error {
 	defer cancel()
 	times := stopBudget(time.Now(), deadline, time.Duration(s.DrainTimeout))
 
-	rec := s.remembered(ctx)
+	rec, noted := s.remembered(ctx)
 	s.unwatch(rec)
 	clean := false
 	if s.runs(ctx, rec.Facts) {
@@ -43,6 +43,11 @@ func (s *Service) Stop(ctx context.Context) error {
 	}
 	if err := errors.Join(stopErr, s.release(ctx, rec)); err != nil {
 		return err
+	}
+	if !noted && len(rec.Addresses) == 0 {
+		if err := s.records().unaccounted(ctx); err != nil {
+			return err
+		}
 	}
 	s.records().forget(s.log)
 	return nil
@@ -61,15 +66,15 @@ func (s *Service) noteCleanEnd(facts Facts) {
 }
 
 // remembered is what the start noted, or else what can be supposed.
-func (s *Service) remembered(ctx context.Context) record {
+func (s *Service) remembered(ctx context.Context) (rec record, noted bool) {
 	rec, found, err := s.noted()
 	if err != nil {
 		s.log.Warn("cannot read what the start noted", "error", err)
 	}
 	if found && err == nil {
-		return rec
+		return rec, true
 	}
-	return s.supposed(ctx)
+	return s.supposed(ctx), false
 }
 
 // runs says whether there may be something to drain.

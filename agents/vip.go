@@ -95,15 +95,15 @@ func (a *vipAgent) Stop(ctx context.Context) error {
 		a.log.Warn("cannot read what the start noted", "error", err)
 	}
 	set, err := a.addresses.Set(a.env.Instance, rec.Addresses, a.env.Logger())
-	if err != nil && len(rec.Addresses) == 0 {
-		// Bad parameters never took an address.
-		a.log.Warn("nothing to release", "error", err)
-		return nil
-	}
-	if err != nil {
+	switch {
+	case len(rec.Addresses) == 0 && (err != nil || set == nil):
+		// Bad parameters took no address, but earlier ones may have.
+		if err := a.records.unaccounted(ctx); err != nil {
+			return err
+		}
+	case err != nil:
 		return err
-	}
-	if set != nil {
+	default:
 		if err := set.Release(ctx); err != nil {
 			return err
 		}
