@@ -38,6 +38,11 @@ func start(t *testing.T, script string, environ ...string) (m Match, pid int) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// Open until the end, so that a script can wait without a child: one that has
+	// not yet become another program still runs this one.
+	if _, err := cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -61,8 +66,8 @@ func pids(ps []Process) []int {
 
 func TestFindTellsInstancesApart(t *testing.T) {
 	const script = "echo up; read wait"
-	m, pid := start(t, script+" || sleep 60", "MAIL_CONFIG=/etc/a")
-	other, _ := start(t, script+" || sleep 60", "MAIL_CONFIG=/etc/ab")
+	m, pid := start(t, script, "MAIL_CONFIG=/etc/a")
+	other, _ := start(t, script, "MAIL_CONFIG=/etc/ab")
 	m.Programs = append(m.Programs, other.Programs...)
 
 	found, err := Find(m)
