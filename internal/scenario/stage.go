@@ -146,6 +146,10 @@ func (s *Stage) startTraffic(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// The ledger of an earlier stage would make everything look delivered twice.
+	if err := os.RemoveAll(s.sinkLedger()); err != nil {
+		return err
+	}
 	if s.sink, err = traffic.StartSink(ctx, s.on(host), traffic.SinkConfig{
 		Listen: []string{sinkAddr + smtpPort},
 		Ledger: s.sinkLedger(),
