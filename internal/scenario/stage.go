@@ -90,7 +90,21 @@ func (s *Stage) Down() error {
 		_, err := s.sink.Stop(ctx)
 		errs = append(errs, err)
 	}
+	for _, n := range s.Lab.Nodes() {
+		errs = append(errs, s.keepJournal(ctx, n))
+	}
 	return errors.Join(append(errs, s.Lab.Down())...)
+}
+
+// keepJournal leaves what a node logged beside the ledgers, for whoever asks
+// afterwards why an act took so long.
+func (s *Stage) keepJournal(ctx context.Context, n *lab.Node) error {
+	const lines = 5000
+	journal, err := n.Journal(ctx, lines)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(s.dir, n.Name()+".journal"), []byte(journal), 0o644)
 }
 
 // explain adds what the cluster says of itself to an error.
