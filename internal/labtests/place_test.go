@@ -17,12 +17,13 @@ import (
 
 	"github.com/mailha/mailha/internal/lab"
 	"github.com/mailha/mailha/internal/lab/labtest"
+	"github.com/mailha/mailha/internal/scenario"
 )
 
 //go:embed setup.sh
 var setup []byte
 
-// What setup.sh and the lab call things.
+// What the scenario, setup.sh and the lab call things.
 const (
 	vip4      = "10.77.0.50"
 	vip6      = "fd77::50"
@@ -91,6 +92,9 @@ func newPlace(t *testing.T, cfg lab.Config) *place {
 	}
 	p := &place{Lab: l, node: l.Nodes()[0]}
 	if err := l.Each(func(n *lab.Node) error {
+		if err := scenario.Furnish(t.Context(), n); err != nil {
+			return err
+		}
 		if err := n.Push("/root/setup.sh", setup, 0o755); err != nil {
 			return err
 		}

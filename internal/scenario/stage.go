@@ -19,8 +19,8 @@ import (
 	"github.com/mailha/mailha/internal/traffic"
 )
 
-//go:embed setup.sh
-var setup []byte
+//go:embed furnish.sh
+var furnish []byte
 
 // Where things are on the stage.
 const (
@@ -139,13 +139,17 @@ func (s *Stage) install(ctx context.Context, source string) error {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%s: %w\n%s", cmd, err, out)
 	}
-	return s.Lab.Each(func(n *lab.Node) error {
-		if err := n.Push("/root/setup.sh", setup, 0o755); err != nil {
-			return err
-		}
-		_, err := n.Output(ctx, "/root/setup.sh")
+	return s.Lab.Each(func(n *lab.Node) error { return Furnish(ctx, n) })
+}
+
+// Furnish installs mailha from the lab's share on a node, and an instance of
+// Postfix in /etc/postfix-mx with its queue below /srv/mail.
+func Furnish(ctx context.Context, n *lab.Node) error {
+	if err := n.Push("/root/furnish.sh", furnish, 0o755); err != nil {
 		return err
-	})
+	}
+	_, err := n.Output(ctx, "/root/furnish.sh")
+	return err
 }
 
 // makeDisk makes the directories of the queue, once.
