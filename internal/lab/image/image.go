@@ -40,7 +40,9 @@ var packages = []string{
 	"iproute2", "nftables", "iputils-ping", "iputils-arping", "netcat-openbsd", "tcpdump", "strace",
 	"ca-certificates", "openssl", "libxml2-utils", "xsltproc",
 	"corosync", "pacemaker", "pacemaker-cli-utils", "crmsh", "resource-agents", "libnet1",
-	"postfix", "postgrey", "kmod",
+	"postfix", "postfix-ldap", "postgrey", "kmod",
+	"dovecot-imapd", "dovecot-pop3d", "dovecot-lmtpd", "dovecot-ldap",
+	"slapd", "ldap-utils", "pcs",
 }
 
 // Ensure returns the root directory of the image. If there is none of this
