@@ -29,6 +29,7 @@ type Addresses struct {
 	ProbeWait     Duration
 	Gateway       addressList
 	Refresh       Duration
+	Wait          Ports // on which clients wait while nobody listens
 }
 
 // NewAddresses returns the defaults.
@@ -138,6 +139,7 @@ func (a *Addresses) Set(owner string, earlier []netip.Prefix, log *slog.Logger) 
 			Wait:     time.Duration(a.ProbeWait),
 		},
 		Gateways: a.Gateway.addrs(),
+		Wait:     a.Wait,
 	}, log)
 }
 

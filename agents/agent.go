@@ -76,6 +76,8 @@ const MaxInstance = 64
 
 // Env is what an agent gets from the one who runs it.
 type Env struct {
+	// Kind is the agent's name, as in ocf:mailha:KIND.
+	Kind string
 	// Instance is the resource's name, unique on this node, of at most
 	// MaxInstance bytes.
 	Instance string

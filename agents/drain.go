@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mailha/mailha/vip"
@@ -24,11 +26,20 @@ func (s *Service) drain(ctx context.Context, rec record, until time.Time) Draine
 	}
 	ctx, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
+	p := &progress{s: s, rec: rec, until: until}
 	var work sync.WaitGroup
 	var workErr, sessionsErr error
-	work.Go(func() { d.Left, workErr = s.steps.Drain(ctx, rec.Facts) })
-	d.Sessions, d.Cut, sessionsErr = s.drainSessions(ctx, rec)
+	work.Go(func() {
+		d.Left, workErr = s.steps.Drain(ctx, rec.Facts, func(left int) { p.work.Store(int64(left)) })
+		p.work.Store(int64(d.Left))
+	})
+	var told sync.WaitGroup
+	finished := make(chan struct{})
+	told.Go(func() { p.tell(finished) })
+	d.Sessions, d.Dismissed, d.Cut, sessionsErr = s.drainSessions(ctx, rec, p)
 	work.Wait()
+	close(finished)
+	told.Wait()
 	if d.Err = errors.Join(workErr, sessionsErr); d.Err != nil {
 		s.log.Warn("drain did not finish", "error", d.Err)
 	}
@@ -36,38 +47,93 @@ func (s *Service) drain(ctx context.Context, rec record, until time.Time) Draine
 	return d
 }
 
-// drainSessions waits until no client is connected. What is left when ctx ends
-// is counted as cut: the stop that follows ends it.
-func (s *Service) drainSessions(ctx context.Context, rec record) (began, cut int, err error) {
-	addrs := hosts(rec.Addresses)
+// progress is what a drain shows while it runs.
+type progress struct {
+	s              *Service
+	rec            record
+	until          time.Time
+	sessions, work atomic.Int64
+}
+
+// tell shows it every second.
+func (p *progress) tell(finished <-chan struct{}) {
+	const every = time.Second
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-finished:
+			return
+		case <-tick.C:
+		}
+		sessions, work := int(p.sessions.Load()), int(p.work.Load())
+		p.s.log.Info("draining", "sessions", sessions, "work", work, "seconds_left", int(time.Until(p.until).Seconds()))
+		p.s.show(p.rec, Status{Phase: Draining, Sessions: sessions, Work: work, Deadline: p.until})
+	}
+}
+
+// drainSessions waits until no client is connected, and has idle ones dismissed
+// meanwhile. What is left when ctx ends is counted as cut: the stop that follows
+// ends it.
+func (s *Service) drainSessions(ctx context.Context, rec record, p *progress) (began, dismissed, cut int, err error) {
+	addrs := rec.reach()
 	if len(addrs) == 0 && len(rec.Facts.Ports) == 0 {
-		return 0, 0, nil // nothing says which sessions are this service's
+		return 0, 0, 0, nil // nothing says which sessions are this service's
 	}
 	const pause = 20 * time.Millisecond
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
-	told := time.Now()
+	next := time.Now()
 	for first := true; ; first = false {
 		sessions, err := vip.Sessions(ctx, addrs, rec.Facts.Ports)
 		if err != nil {
-			return began, cut, fmt.Errorf("count sessions: %w", err)
+			return began, dismissed, cut, fmt.Errorf("count sessions: %w", err)
 		}
 		cut = len(sessions)
+		p.sessions.Store(int64(cut))
 		if first {
 			began = cut
 		}
 		if cut == 0 {
-			return began, 0, nil
+			return began, dismissed, 0, nil
 		}
-		if now := time.Now(); now.Sub(told) >= time.Second {
-			deadline, _ := ctx.Deadline()
-			s.log.Info("draining", "sessions", cut, "seconds_left", int(deadline.Sub(now).Seconds()))
-			told = now
+		if now := time.Now(); !now.Before(next) {
+			dismissed += s.dismiss(ctx, rec.Facts, sessions, began)
+			next = now.Add(dismissEvery)
 		}
 		select {
 		case <-ctx.Done():
-			return began, cut, nil
+			return began, dismissed, cut, nil
 		case <-tick.C:
 		}
 	}
+}
+
+const (
+	// idleAfter is how long a client must have been waited for.
+	idleAfter = 2 * time.Second
+	// dismissEvery is the time between two batches.
+	dismissEvery = 250 * time.Millisecond
+	// batches are what all sessions are divided into: five seconds' worth.
+	batches  = 20
+	minBatch = 5
+)
+
+// dismiss ends a batch of the idle sessions politely.
+func (s *Service) dismiss(ctx context.Context, facts Facts, sessions []vip.Session, began int) int {
+	d, ok := s.steps.(Dismisser)
+	if !ok {
+		return 0
+	}
+	idle := slices.DeleteFunc(slices.Clone(sessions), func(session vip.Session) bool { return session.Idle() < idleAfter })
+	if len(idle) == 0 {
+		return 0
+	}
+	// Those that idle longest go first.
+	slices.SortFunc(idle, func(a, b vip.Session) int { return int(b.Idle() - a.Idle()) })
+	n, err := d.Dismiss(ctx, facts, idle[:min(len(idle), max(minBatch, began/batches))])
+	if err != nil {
+		s.log.Warn("cannot end idle sessions politely", "error", err)
+	}
+	return n
 }

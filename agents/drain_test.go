@@ -33,7 +33,7 @@ func TestDrainIncomplete(t *testing.T) {
 func TestDrainSessionsUnknown(t *testing.T) {
 	s, _, _ := newDouble(t)
 	rec := record{Facts: Facts{Ports: []uint16{9}}}
-	if _, _, err := s.drainSessions(ended(t), rec); err == nil {
+	if _, _, _, err := s.drainSessions(ended(t), rec, &progress{}); err == nil {
 		t.Error("counted without time to look")
 	}
 }

@@ -5,23 +5,22 @@ package agents
 import (
 	"context"
 	"fmt"
-	"net/netip"
 
 	"github.com/mailha/mailha/vip"
 )
 
-// gate covers the service's ports on its own addresses, or on all addresses of
-// the node if it has none of its own. It is nil if neither is known.
-func (s *Service) gate(rec record, facts Facts) (*vip.Gate, error) {
-	addrs := hosts(rec.Addresses)
-	if len(addrs) == 0 && len(facts.Ports) == 0 {
+// gate covers the service's ports where clients reach it, or on all addresses of
+// the node if it is reached on no secondary one. It is nil if neither is known.
+func (s *Service) gate(rec record) (*vip.Gate, error) {
+	addrs := rec.reach()
+	if len(addrs) == 0 && len(rec.Facts.Ports) == 0 {
 		return nil, nil
 	}
-	return vip.NewGate(s.env.Instance, addrs, facts.Ports)
+	return vip.NewGate(s.env.Instance, addrs, rec.Facts.Ports)
 }
 
 func (s *Service) setGate(ctx context.Context, rec record, mode vip.Mode) error {
-	gate, err := s.gate(rec, rec.Facts)
+	gate, err := s.gate(rec)
 	if err != nil || gate == nil {
 		return err
 	}
@@ -29,8 +28,8 @@ func (s *Service) setGate(ctx context.Context, rec record, mode vip.Mode) error 
 }
 
 // gateIsOpen fails for a gate that an operation left closed when it was cut off.
-func (s *Service) gateIsOpen(ctx context.Context, rec record, facts Facts) error {
-	gate, err := s.gate(rec, facts)
+func (s *Service) gateIsOpen(ctx context.Context, rec record) error {
+	gate, err := s.gate(rec)
 	if err != nil || gate == nil {
 		return err
 	}
@@ -42,12 +41,4 @@ func (s *Service) gateIsOpen(ctx context.Context, rec record, facts Facts) error
 		return fmt.Errorf("the gate is in mode %q: new connections are not let in", mode)
 	}
 	return nil
-}
-
-func hosts(prefixes []netip.Prefix) []netip.Addr {
-	addrs := make([]netip.Addr, 0, len(prefixes))
-	for _, p := range prefixes {
-		addrs = append(addrs, p.Addr())
-	}
-	return addrs
 }

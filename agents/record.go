@@ -31,29 +31,47 @@ type Facts struct {
 // which is a process of its own.
 type record struct {
 	Facts     Facts          `json:"facts"`
-	Addresses []netip.Prefix `json:"addresses,omitempty"`
-	Interface string         `json:"interface,omitempty"`
+	Addresses []netip.Prefix `json:"addresses,omitempty"` // the resource's own
+	Shared    []netip.Addr   `json:"shared,omitempty"`    // of other resources, on which clients reach it
 	Started   time.Time      `json:"started"`
 	Announced time.Time      `json:"announced"`
+}
+
+// reach is where clients find the resource: all that is not known to have ports
+// of its own is reached on its own addresses only.
+func (r record) reach() []netip.Addr {
+	addrs := hosts(r.Addresses)
+	if len(r.Facts.Ports) > 0 {
+		addrs = append(addrs, r.Shared...)
+	}
+	return addrs
+}
+
+// addrs are all that the resource is known by.
+func (r record) addrs() []netip.Addr { return append(hosts(r.Addresses), r.Shared...) }
+
+func hosts(prefixes []netip.Prefix) []netip.Addr {
+	addrs := make([]netip.Addr, 0, len(prefixes))
+	for _, p := range prefixes {
+		addrs = append(addrs, p.Addr())
+	}
+	return addrs
+}
+
+// joined is a list for people.
+func joined(addrs []netip.Addr) string {
+	texts := make([]string, len(addrs))
+	for i, a := range addrs {
+		texts[i] = a.String()
+	}
+	return strings.Join(texts, " ")
 }
 
 // records keeps the record of one instance in a directory that a boot empties,
 // so that a record always speaks of this boot.
 type records struct{ dir, instance string }
 
-// path makes a file name out of any instance name; OCF allows ":" for clones.
-func (r records) path() string {
-	var b strings.Builder
-	for _, c := range []byte(r.instance) {
-		switch {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '_':
-			b.WriteByte(c)
-		default:
-			fmt.Fprintf(&b, "%%%02x", c)
-		}
-	}
-	return filepath.Join(r.dir, b.String()+".json")
-}
+func (r records) path() string { return filepath.Join(r.dir, fileName(r.instance)+".json") }
 
 // load returns false when there is no record: nothing was started here.
 func (r records) load() (rec record, found bool, err error) {
@@ -70,24 +88,28 @@ func (r records) load() (rec record, found bool, err error) {
 	return rec, true, nil
 }
 
-// save replaces the record in one step. It needs no fsync: after a crash of
-// the machine the record must be gone anyhow.
+// save needs no fsync: after a crash of the machine the record must be gone anyhow.
 func (r records) save(rec record) error {
-	data, err := json.MarshalIndent(rec, "", "\t")
-	if err != nil {
-		return fmt.Errorf("save state of %s: %w", r.instance, err)
-	}
-	if err := os.MkdirAll(r.dir, 0o700); err != nil {
-		return fmt.Errorf("save state of %s: %w", r.instance, err)
-	}
-	tmp := r.path() + ".new"
-	if err := os.WriteFile(tmp, data, 0o600); err != nil {
-		return fmt.Errorf("save state of %s: %w", r.instance, err)
-	}
-	if err := os.Rename(tmp, r.path()); err != nil {
+	if err := replaceJSON(r.path(), rec); err != nil {
 		return fmt.Errorf("save state of %s: %w", r.instance, err)
 	}
 	return nil
+}
+
+// replaceJSON writes a file in one step, with its directory.
+func replaceJSON(path string, v any) error {
+	data, err := json.MarshalIndent(v, "", "\t")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	tmp := path + ".new"
+	if err := os.WriteFile(tmp, append(data, '\n'), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(tmp, path)
 }
 
 func (r records) remove() error {

@@ -26,7 +26,7 @@ func TestRecordReadsBack(t *testing.T) {
 			Process: process.Match{ControlGroup: "/system.slice/x.service", Programs: []string{"/usr/lib/x"}, Environ: "A=b"},
 		},
 		Addresses: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("2001:db8::1/128")},
-		Interface: "eth0",
+		Shared:    []netip.Addr{netip.MustParseAddr("192.0.2.7")},
 		Started:   time.Now(),
 	}
 	if err := r.save(want); err != nil {

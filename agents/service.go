@@ -19,12 +19,15 @@ import (
 // the parameters that a kind adds.
 type Service struct {
 	Addresses    Addresses
+	Shared       addressList // of other resources
+	Description  Text
 	DrainTimeout Duration
 	GateMode     gateMode
 
 	env   Env
 	steps Steps
 	log   *slog.Logger
+	board board
 }
 
 // NewService returns the lifecycle with its defaults. Steps usually is the
@@ -37,12 +40,17 @@ func NewService(env Env, steps Steps) *Service {
 		env:          env,
 		steps:        steps,
 		log:          env.Logger().With("resource", env.Instance),
+		board:        board{env},
 	}
 }
 
 // Params is the part of the table that all services share.
 func (s *Service) Params() Table {
 	return append(s.Addresses.Params(false), Table{
+		{Name: "shared_ip", Value: &s.Shared,
+			Short: "Secondary addresses of another resource on which clients reach the service",
+			Long:  "For services that stand behind one address: the resource that has it, usually of type vip, keeps it, and this one closes and opens its own ports there, counts its own sessions, and is asked for its health there."},
+		descriptionParam(&s.Description),
 		{Name: "drain_timeout", Value: &s.DrainTimeout, Reloadable: true,
 			Short: "Most time that a stop gives to work in hand",
 			Long:  "Clients may finish their sessions and the service its transactions for so long before the rest is cut. The timeout of the stop operation bounds it further: a reserve is always kept, so that a slow client never makes the operation fail."},
@@ -50,6 +58,13 @@ func (s *Service) Params() Table {
 			Short: "What new connections meet while the service drains: refuse or hold",
 			Long:  "With refuse they are reset at once. With hold their first packet is dropped, so that clients try again by themselves and meet the next node after a move."},
 	}...)
+}
+
+// descriptionParam is the same for every agent.
+func descriptionParam(v *Text) Param {
+	return Param{Name: "description", Value: v, Reloadable: true,
+		Short: "What the resource is for, in a few words",
+		Long:  "Shown with its addresses in the status and in every log line, on whichever node it runs."}
 }
 
 // Validate checks the parameters, and from DepthProtocol on this node too.
@@ -60,7 +75,10 @@ func (s *Service) Validate(ctx context.Context, depth Depth) error {
 	if depth < DepthProtocol {
 		return nil
 	}
-	_, _, err := s.inspect(ctx)
+	facts, _, err := s.inspect(ctx)
+	if err == nil && len(s.Shared) > 0 && len(facts.Ports) == 0 {
+		return &ParamError{Name: "shared_ip", Text: s.Shared.String(), Err: errors.New("needs ports, for other services are on these addresses, too")}
+	}
 	return err
 }
 
@@ -117,7 +135,7 @@ func (s *Service) Monitor(ctx context.Context, depth Depth) error {
 	if err := report.Err(); err != nil {
 		return err
 	}
-	if err := s.gateIsOpen(ctx, rec, facts); err != nil {
+	if err := s.gateIsOpen(ctx, rec); err != nil {
 		return err
 	}
 	s.refresh(ctx, set, rec)
@@ -146,8 +164,23 @@ func (s *Service) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	rec := record{Addresses: prefixes, Interface: string(s.Addresses.NIC), Started: time.Now()}
-	set, err := s.set(rec)
+	rec := record{Addresses: prefixes, Shared: s.Shared.addrs(), Started: time.Now()}
+	s.introduce(rec)
+	s.show(rec, Status{Phase: Starting})
+	if err := s.start(ctx, &rec); err != nil {
+		s.show(rec, Status{Phase: Failed, Detail: err.Error()})
+		return err
+	}
+	s.show(rec, Status{Phase: Started, Detail: "took " + time.Since(rec.Started).Round(time.Millisecond).String()})
+	return nil
+}
+
+func (s *Service) introduce(rec record) { s.log = introduced(s.env, rec, s.Description) }
+
+func (s *Service) show(rec record, st Status) { s.board.show(rec, s.Description, st, s.log) }
+
+func (s *Service) start(ctx context.Context, rec *record) error {
+	set, err := s.set(*rec)
 	if err != nil {
 		return err
 	}
@@ -167,14 +200,14 @@ func (s *Service) Start(ctx context.Context) error {
 			return inspectErr
 		}
 		touched = true
-		return s.closeUp(ctx, rec, state)
+		return s.closeUp(ctx, *rec, state)
 	})
 	<-inspected // however the rest ended
 	if err == nil {
-		err = s.bringUp(ctx, set, rec, state)
+		err = s.bringUp(ctx, set, *rec, state)
 	}
 	if err != nil && touched {
-		return errors.Join(err, s.takeBack(ctx, rec))
+		return errors.Join(err, s.takeBack(ctx, *rec))
 	}
 	return err
 }
@@ -239,32 +272,6 @@ func (s *Service) untilAnswers(ctx context.Context, facts Facts) error {
 	}
 }
 
-// tidy prepares a start after whatever end there was: processes of the instance
-// that live without its unit are ended, since children of a master that was
-// killed go on listening, and a clean end is made use of.
-func (s *Service) tidy(ctx context.Context, facts Facts, state unit.State) error {
-	if state.Stopped() == unit.Yes {
-		if err := s.clearLeftovers(ctx, facts); err != nil {
-			return err
-		}
-	}
-	if c, ok := s.steps.(CleanEnder); ok {
-		return c.UseCleanEnd(facts)
-	}
-	return nil
-}
-
-func (s *Service) clearLeftovers(ctx context.Context, facts Facts) error {
-	left, err := process.Find(facts.Process)
-	if err != nil || len(left) == 0 {
-		return err
-	}
-	s.log.Warn("ending processes that an unclean end left", "processes", process.Names(left))
-	const grace = 2 * time.Second // what they have in hand may finish
-	_, err = process.End(ctx, grace, func() ([]process.Process, error) { return process.Find(facts.Process) })
-	return err
-}
-
 // takeBack undoes a start that failed, addresses first: they are what clients
 // and other nodes trip over.
 func (s *Service) takeBack(ctx context.Context, rec record) error {
@@ -310,7 +317,7 @@ func (s *Service) supposed(ctx context.Context) record {
 	if err != nil {
 		s.log.Warn("the secondary addresses are not known", "error", err)
 	}
-	return record{Facts: facts, Addresses: prefixes, Interface: string(s.Addresses.NIC)}
+	return record{Facts: facts, Addresses: prefixes, Shared: s.Shared.addrs()}
 }
 
 func (s *Service) records() records { return records{dir: s.env.StateDir, instance: s.env.Instance} }

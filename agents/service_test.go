@@ -68,6 +68,7 @@ type doubleSteps struct {
 	inspectErr error
 	check      func(depth Depth) error
 	drain      func(ctx context.Context) (int, error)
+	drainTell  func(ctx context.Context, tell func(int)) (int, error)
 }
 
 func (s *doubleSteps) Inspect(context.Context) (Facts, error) { return s.facts, s.inspectErr }
@@ -79,7 +80,10 @@ func (s *doubleSteps) Check(_ context.Context, _ Facts, depth Depth) error {
 	return s.check(depth)
 }
 
-func (s *doubleSteps) Drain(ctx context.Context, _ Facts) (int, error) {
+func (s *doubleSteps) Drain(ctx context.Context, _ Facts, tell func(int)) (int, error) {
+	if s.drainTell != nil {
+		return s.drainTell(ctx, tell)
+	}
 	if s.drain == nil {
 		return 0, nil
 	}

@@ -5,6 +5,8 @@ package agents
 import (
 	"context"
 	"time"
+
+	"github.com/mailha/mailha/vip"
 )
 
 // Steps is what one kind of service adds to the common lifecycle.
@@ -20,27 +22,45 @@ type Steps interface {
 	// Drain lets the work in hand finish and keeps new work from beginning. No
 	// client can come any more, but those that are there may still hand work in,
 	// which is to be kept for the next start. It returns when that is done or ctx
-	// ends, and says how much work had to be left.
-	Drain(ctx context.Context, f Facts) (left int, err error)
+	// ends, and says how much work had to be left. It may tell meanwhile how much
+	// is left.
+	Drain(ctx context.Context, f Facts, tell func(left int)) (left int, err error)
 }
 
-// CleanEnder is implemented by Steps whose service starts faster after a clean
-// end: all work in hand was finished, and nothing had to be killed.
-type CleanEnder interface {
-	// NoteCleanEnd leaves a mark beside the service's data.
-	NoteCleanEnd(f Facts) error
-	// UseCleanEnd takes the mark away, if there is one, and prepares the start
-	// accordingly.
-	UseCleanEnd(f Facts) error
+// Recoverer is implemented by Steps whose data may need work after an unclean
+// end, or a quicker start after a clean one. Clean means that all work in hand
+// was finished and nothing had to be killed.
+type Recoverer interface {
+	// MarkPath is the file that tells how the last run of these data ended. It
+	// lies beside them and goes where they go, in a directory that only root
+	// can write to. Empty: these data can have no mark.
+	MarkPath(f Facts) string
+	// Identity is another one when the data are not those that a clean end left,
+	// but were restored from a copy. It may be empty.
+	Identity(f Facts) (string, error)
+	// Recover prepares the start that follows. Clean is false after an end that
+	// was not, and when nothing is known about the last end. It returns what it
+	// did in a few words; empty: there was nothing to do.
+	Recover(ctx context.Context, f Facts, clean bool) (did string, err error)
+}
+
+// Dismisser is implemented by Steps that can end idle sessions in the way that
+// the protocol provides for, rather than by cutting them.
+type Dismisser interface {
+	// Dismiss ends those of the sessions that are idle: neither within a command
+	// nor a transaction. It is called again while there are sessions, with few
+	// enough of them at a time that clients do not all come back at once.
+	Dismiss(ctx context.Context, f Facts, idle []vip.Session) (dismissed int, err error)
 }
 
 // Drained says how a drain went.
 type Drained struct {
-	Sessions int           // client sessions when it began
-	Cut      int           // client sessions that had to be cut
-	Left     int           // pieces of work that did not finish
-	Took     time.Duration // until nothing was left or time was up
-	Err      error         // what could not be found out
+	Sessions  int           // client sessions when it began
+	Dismissed int           // client sessions that were idle and were ended politely
+	Cut       int           // client sessions that had to be cut
+	Left      int           // pieces of work that did not finish
+	Took      time.Duration // until nothing was left or time was up
+	Err       error         // what could not be found out
 }
 
 // Complete says whether everything could finish.

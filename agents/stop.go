@@ -29,14 +29,27 @@ func (s *Service) Stop(ctx context.Context) error {
 	defer cancel()
 	times := stopBudget(time.Now(), deadline, time.Duration(s.DrainTimeout))
 
+	begin := time.Now()
 	rec, noted := s.remembered(ctx)
+	s.introduce(rec)
+	err := s.stop(ctx, rec, noted, times)
+	if err != nil {
+		s.show(rec, Status{Phase: Failed, Detail: err.Error()})
+		return err
+	}
+	s.show(rec, Status{Phase: Stopped, Detail: "took " + time.Since(begin).Round(time.Millisecond).String()})
+	return nil
+}
+
+func (s *Service) stop(ctx context.Context, rec record, noted bool, times budget) error {
 	s.unwatch(rec)
 	clean := false
 	if s.runs(ctx, rec.Facts) {
 		d := s.drain(ctx, rec, times.Drain)
-		s.log.Info("drained", "sessions", d.Sessions, "cut", d.Cut, "left", d.Left, "took", d.Took.Round(time.Millisecond))
+		s.log.Info("drained", "sessions", d.Sessions, "dismissed", d.Dismissed, "cut", d.Cut, "left", d.Left, "took", d.Took.Round(time.Millisecond))
 		clean = d.Complete()
 	}
+	s.show(rec, Status{Phase: Stopping})
 	forced, stopErr := s.stopUnit(ctx, rec.Facts, times.Kill)
 	if clean && !forced && stopErr == nil {
 		s.noteCleanEnd(rec.Facts)
@@ -51,18 +64,6 @@ func (s *Service) Stop(ctx context.Context) error {
 	}
 	s.records().forget(s.log)
 	return nil
-}
-
-// noteCleanEnd does not fail a stop: without the mark the next start only takes
-// longer.
-func (s *Service) noteCleanEnd(facts Facts) {
-	c, ok := s.steps.(CleanEnder)
-	if !ok {
-		return
-	}
-	if err := c.NoteCleanEnd(facts); err != nil {
-		s.log.Warn("cannot note the clean end", "error", err)
-	}
 }
 
 // remembered is what the start noted, or else what can be supposed.

@@ -29,46 +29,75 @@ An address that another host answers for is not taken, and the reason names that
 			{Name: "meta-data", Timeout: 5 * time.Second},
 		},
 		Example: map[string]string{"ip": "192.0.2.25,2001:db8::25", "nic": "eth0"},
-		New: func(env Env) Agent {
-			return &vipAgent{
-				addresses: NewAddresses(),
-				env:       env,
-				log:       env.Logger().With("resource", env.Instance),
-				records:   records{dir: env.StateDir, instance: env.Instance},
-			}
-		},
+		New:     func(env Env) Agent { return NewVIP(env) },
 	}
 }
 
-type vipAgent struct {
-	addresses Addresses
-	env       Env
-	log       *slog.Logger
-	records   records
+// VIP is the lifecycle of secondary addresses by themselves. It is an [Agent].
+type VIP struct {
+	Addresses   Addresses
+	Description Text
+
+	env     Env
+	log     *slog.Logger
+	records records
+	board   board
 }
 
-func (a *vipAgent) Params() Table { return a.addresses.Params(true) }
+// NewVIP returns the lifecycle with its defaults.
+func NewVIP(env Env) *VIP {
+	return &VIP{
+		Addresses: NewAddresses(),
+		env:       env,
+		log:       env.Logger().With("resource", env.Instance),
+		records:   records{dir: env.StateDir, instance: env.Instance},
+		board:     board{env},
+	}
+}
 
-func (a *vipAgent) Validate(ctx context.Context, depth Depth) error {
-	if err := a.addresses.Check(); err != nil || depth < DepthProtocol {
+// Params is the parameter table.
+func (a *VIP) Params() Table {
+	return append(a.Addresses.Params(true), Table{
+		{Name: "wait_ports", Value: &a.Addresses.Wait,
+			Short: "TCP ports on which clients wait while no service listens",
+			Long:  "New connections to these ports of the addresses are not refused while nobody listens there, but dropped: the clients try again by themselves and come through as soon as the service is up. For addresses that are started before the services behind them and stopped after them."},
+		descriptionParam(&a.Description),
+	}...)
+}
+
+// Validate checks the parameters.
+func (a *VIP) Validate(ctx context.Context, depth Depth) error {
+	if err := a.Addresses.Check(); err != nil || depth < DepthProtocol {
 		return err
 	}
-	_, err := a.addresses.Set(a.env.Instance, nil, a.env.Logger())
+	_, err := a.set(record{})
 	return err
 }
 
-func (a *vipAgent) Reload(ctx context.Context) error { return a.Monitor(ctx, DepthShallow) }
+// Reload has nothing to do here: each call reads the parameters anew.
+func (a *VIP) Reload(ctx context.Context) error { return a.Monitor(ctx, DepthShallow) }
 
-func (a *vipAgent) Start(ctx context.Context) error {
-	set, err := a.addresses.Set(a.env.Instance, nil, a.env.Logger())
+// Start takes the addresses and announces them.
+func (a *VIP) Start(ctx context.Context) error {
+	prefixes, err := a.Addresses.Prefixes()
 	if err != nil {
 		return err
 	}
-	prefixes, err := a.addresses.Prefixes()
+	rec := record{Addresses: prefixes, Started: time.Now()}
+	a.introduce(rec)
+	if err := a.start(ctx, rec); err != nil {
+		a.show(rec, Status{Phase: Failed, Detail: err.Error()})
+		return err
+	}
+	a.show(rec, Status{Phase: Started})
+	return nil
+}
+
+func (a *VIP) start(ctx context.Context, rec record) error {
+	set, err := a.set(record{})
 	if err != nil {
 		return err
 	}
-	rec := record{Addresses: prefixes, Interface: string(a.addresses.NIC), Started: time.Now()}
 	if err := a.records.save(rec); err != nil {
 		return err
 	}
@@ -81,7 +110,7 @@ func (a *vipAgent) Start(ctx context.Context) error {
 }
 
 // takeBack undoes a start that failed, so that nothing is left of it.
-func (a *vipAgent) takeBack(ctx context.Context, set *vip.Set) error {
+func (a *VIP) takeBack(ctx context.Context, set *vip.Set) error {
 	if err := set.Release(ctx); err != nil {
 		return err
 	}
@@ -89,12 +118,23 @@ func (a *vipAgent) takeBack(ctx context.Context, set *vip.Set) error {
 	return nil
 }
 
-func (a *vipAgent) Stop(ctx context.Context) error {
+// Stop gives the addresses up and proves it.
+func (a *VIP) Stop(ctx context.Context) error {
 	rec, _, err := a.records.load()
 	if err != nil {
 		a.log.Warn("cannot read what the start noted", "error", err)
 	}
-	set, err := a.addresses.Set(a.env.Instance, rec.Addresses, a.env.Logger())
+	a.introduce(rec)
+	if err := a.stop(ctx, rec); err != nil {
+		a.show(rec, Status{Phase: Failed, Detail: err.Error()})
+		return err
+	}
+	a.show(rec, Status{Phase: Stopped})
+	return nil
+}
+
+func (a *VIP) stop(ctx context.Context, rec record) error {
+	set, err := a.set(rec)
 	switch {
 	case len(rec.Addresses) == 0 && (err != nil || set == nil):
 		// Bad parameters took no address, but earlier ones may have.
@@ -112,12 +152,13 @@ func (a *vipAgent) Stop(ctx context.Context) error {
 	return nil
 }
 
-func (a *vipAgent) Monitor(ctx context.Context, _ Depth) error {
+// Monitor looks whether the addresses are held and nobody else claims them.
+func (a *VIP) Monitor(ctx context.Context, _ Depth) error {
 	rec, _, err := a.records.load()
 	if err != nil {
 		return err
 	}
-	set, err := a.addresses.Set(a.env.Instance, rec.Addresses, a.env.Logger())
+	set, err := a.set(rec)
 	if err != nil {
 		return err
 	}
@@ -131,10 +172,19 @@ func (a *vipAgent) Monitor(ctx context.Context, _ Depth) error {
 	if err := report.Err(); err != nil {
 		return err
 	}
-	if a.addresses.schedule(a.env.Instance).Due(time.Now(), rec.Started, rec.Announced) {
+	if a.Addresses.schedule(a.env.Instance).Due(time.Now(), rec.Started, rec.Announced) {
+		a.introduce(rec)
 		Announce(ctx, set, a.log)
 		rec.Announced = time.Now()
 		return a.records.save(rec)
 	}
 	return nil
 }
+
+func (a *VIP) set(rec record) (*vip.Set, error) {
+	return a.Addresses.Set(a.env.Instance, rec.Addresses, a.env.Logger())
+}
+
+func (a *VIP) introduce(rec record) { a.log = introduced(a.env, rec, a.Description) }
+
+func (a *VIP) show(rec record, st Status) { a.board.show(rec, a.Description, st, a.log) }

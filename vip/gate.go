@@ -4,7 +4,6 @@ package vip
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -105,20 +104,11 @@ func (g *Gate) addRules(c *nftables.Conn, t *nftables.Table, m Mode) error {
 		Priority: nftables.ChainPriorityRef(-10), // before the host's own filter
 	})
 	rule := func(exprs ...expr.Any) { c.AddRule(&nftables.Rule{Table: t, Chain: chain, Exprs: exprs}) }
-	rule(loadMeta(expr.MetaKeyIIFNAME), equal(ifname("lo")...), &expr.Verdict{Kind: expr.VerdictAccept})
-
-	match := []expr.Any{loadMeta(expr.MetaKeyL4PROTO), equal(unix.IPPROTO_TCP)}
-	if len(g.ports) > 0 {
-		in, err := g.portSet(c, t)
-		if err != nil {
-			return err
-		}
-		match = append(match, load(expr.PayloadBaseTransportHeader, 2, 2, reg), in)
+	rule(notOurs()...)
+	match, err := newConnections(c, t, g.ports)
+	if err != nil {
+		return err
 	}
-	const syn, ack = 0x02, 0x10
-	match = append(match, load(expr.PayloadBaseTransportHeader, 13, 1, reg),
-		&expr.Bitwise{SourceRegister: reg, DestRegister: reg, Len: 1, Mask: []byte{syn | ack}, Xor: []byte{0}},
-		equal(syn))
 	var verdict expr.Any = &expr.Verdict{Kind: expr.VerdictDrop}
 	if m == Refuse {
 		verdict = &expr.Reject{Type: unix.NFT_REJECT_TCP_RST}
@@ -130,28 +120,6 @@ func (g *Gate) addRules(c *nftables.Conn, t *nftables.Table, m Mode) error {
 		rule(slices.Concat(daddr(a), match, []expr.Any{verdict})...)
 	}
 	return nil
-}
-
-func (g *Gate) portSet(c *nftables.Conn, t *nftables.Table) (expr.Any, error) {
-	ports := &nftables.Set{Table: t, Name: "ports", KeyType: nftables.TypeInetService}
-	var elems []nftables.SetElement
-	for _, p := range g.ports {
-		elems = append(elems, nftables.SetElement{Key: binary.BigEndian.AppendUint16(nil, p)})
-	}
-	err := c.AddSet(ports, elems)
-	return &expr.Lookup{SourceRegister: reg, SetName: ports.Name, SetID: ports.ID}, err
-}
-
-// daddr matches packets to a.
-func daddr(a netip.Addr) []expr.Any {
-	family, offset := byte(unix.NFPROTO_IPV4), uint32(16)
-	if a.Is6() {
-		family, offset = unix.NFPROTO_IPV6, 24
-	}
-	return []expr.Any{
-		loadMeta(expr.MetaKeyNFPROTO), equal(family),
-		load(expr.PayloadBaseNetworkHeader, offset, uint32(a.BitLen()/8), reg), equal(a.AsSlice()...),
-	}
 }
 
 // Mode reads back from the kernel in which mode the gate is.

@@ -3,8 +3,10 @@
 package vip
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -106,4 +108,47 @@ func ifname(name string) []byte {
 	b := make([]byte, unix.IFNAMSIZ)
 	copy(b, name)
 	return b
+}
+
+// notOurs is a rule that accepts what this host sends to itself.
+func notOurs() []expr.Any {
+	return []expr.Any{loadMeta(expr.MetaKeyIIFNAME), equal(ifname("lo")...), &expr.Verdict{Kind: expr.VerdictAccept}}
+}
+
+// newConnections matches the first packet of TCP connections to one of ports, none for all.
+func newConnections(c *nftables.Conn, t *nftables.Table, ports []uint16) ([]expr.Any, error) {
+	match := []expr.Any{loadMeta(expr.MetaKeyL4PROTO), equal(unix.IPPROTO_TCP)}
+	if len(ports) > 0 {
+		in, err := portSet(c, t, ports)
+		if err != nil {
+			return nil, err
+		}
+		match = append(match, load(expr.PayloadBaseTransportHeader, 2, 2, reg), in)
+	}
+	const syn, ack = 0x02, 0x10
+	return append(match, load(expr.PayloadBaseTransportHeader, 13, 1, reg),
+		&expr.Bitwise{SourceRegister: reg, DestRegister: reg, Len: 1, Mask: []byte{syn | ack}, Xor: []byte{0}},
+		equal(syn)), nil
+}
+
+func portSet(c *nftables.Conn, t *nftables.Table, ports []uint16) (expr.Any, error) {
+	set := &nftables.Set{Table: t, Name: "ports", KeyType: nftables.TypeInetService}
+	var elems []nftables.SetElement
+	for _, p := range ports {
+		elems = append(elems, nftables.SetElement{Key: binary.BigEndian.AppendUint16(nil, p)})
+	}
+	err := c.AddSet(set, elems)
+	return &expr.Lookup{SourceRegister: reg, SetName: set.Name, SetID: set.ID}, err
+}
+
+// daddr matches packets to a.
+func daddr(a netip.Addr) []expr.Any {
+	family, offset := byte(unix.NFPROTO_IPV4), uint32(16)
+	if a.Is6() {
+		family, offset = unix.NFPROTO_IPV6, 24
+	}
+	return []expr.Any{
+		loadMeta(expr.MetaKeyNFPROTO), equal(family),
+		load(expr.PayloadBaseNetworkHeader, offset, uint32(a.BitLen()/8), reg), equal(a.AsSlice()...),
+	}
 }

@@ -23,6 +23,9 @@ func (s *Set) Release(ctx context.Context) error {
 		s.log.Warn("claims watch not removed", "err", err) // harmless without the address
 	}
 	if errs[0] == nil {
+		if err := s.waiting().remove(); err != nil {
+			s.log.Warn("rules for absent services not removed", "err", err)
+		}
 		errs = append(errs, s.destroyAll(ctx))
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -125,11 +128,7 @@ func (s *Set) dropRoutes(k *kernel) error {
 // destroyAll ends what is left of the TCP connections of the addresses, so that nothing answers for them, and
 // so that their processes learn it now.
 func (s *Set) destroyAll(ctx context.Context) error {
-	addrs := make([]netip.Addr, len(s.cfg.Addrs))
-	for i, p := range s.cfg.Addrs {
-		addrs[i] = p.Addr()
-	}
-	list, err := sockets(ctx, bound, addrs, nil)
+	list, err := sockets(ctx, bound, s.addrs(), nil)
 	if err != nil {
 		return err
 	}
@@ -142,6 +141,18 @@ func (s *Set) destroyAll(ctx context.Context) error {
 		s.log.Info("connections of the released addresses ended", "count", n)
 	}
 	return err
+}
+
+func (s *Set) addrs() []netip.Addr {
+	addrs := make([]netip.Addr, len(s.cfg.Addrs))
+	for i, p := range s.cfg.Addrs {
+		addrs[i] = p.Addr()
+	}
+	return addrs
+}
+
+func (s *Set) waiting() waiting {
+	return waiting{owner: s.cfg.Owner, addrs: s.addrs(), ports: s.cfg.Wait}
 }
 
 // Holding is an address found on this host.

@@ -19,6 +19,12 @@ import (
 // Session is a TCP connection of this host.
 type Session struct {
 	Local, Remote netip.AddrPort // IPv4-mapped addresses are shown as IPv4
+	// Inode names the socket in /proc/PID/fd of the process that has it.
+	Inode uint32
+	// Unread is what the process has not read yet, in bytes.
+	Unread uint32
+	// SinceSent and SinceReceived are the times since data last went out and last came in.
+	SinceSent, SinceReceived time.Duration
 
 	family byte
 	id     [sockIDLen]byte // as the kernel gave it, cookie included: it can't mean another connection later
@@ -29,7 +35,20 @@ const (
 	sockIDLen  = 48 // struct inet_diag_sockid
 	diagReqLen = 8 + sockIDLen
 	diagMsgLen = 4 + sockIDLen + 20 // struct inet_diag_msg
+
+	diagInfo     = 2  // INET_DIAG_INFO, a struct tcp_info
+	lastDataSent = 44 // offset of tcpi_last_data_sent, in milliseconds
+	lastDataRecv = 52 // offset of tcpi_last_data_recv, in milliseconds
 )
+
+// Idle is how long the client has been waited for: everything that it sent was read, and the last word was the
+// server's. It is 0 if it is the server who is waited for.
+func (s Session) Idle() time.Duration {
+	if s.Unread > 0 || s.SinceReceived < s.SinceSent {
+		return 0
+	}
+	return s.SinceSent
+}
 
 // States of TCP (linux/tcp_states.h) as sets of bits.
 const (
@@ -166,6 +185,7 @@ func (d diag) do(kind, flags int, body []byte) ([][]byte, error) {
 func diagRequest(family byte, states uint32, id [sockIDLen]byte) []byte {
 	b := make([]byte, 8, diagReqLen)
 	b[0], b[1] = family, unix.IPPROTO_TCP
+	b[2] = 1 << (diagInfo - 1)
 	binary.NativeEndian.PutUint32(b[4:], states)
 	return append(b, id[:]...)
 }
@@ -184,5 +204,28 @@ func parseSocket(b []byte) (Session, bool) {
 	remote, _ := netip.AddrFromSlice(s.id[20 : 20+size])
 	s.Local = netip.AddrPortFrom(local.Unmap(), binary.BigEndian.Uint16(s.id[0:]))
 	s.Remote = netip.AddrPortFrom(remote.Unmap(), binary.BigEndian.Uint16(s.id[2:]))
+	s.Unread = binary.NativeEndian.Uint32(b[4+sockIDLen+4:])
+	s.Inode = binary.NativeEndian.Uint32(b[4+sockIDLen+16:])
+	if info := attribute(b[diagMsgLen:], diagInfo); len(info) >= lastDataRecv+4 {
+		s.SinceSent = time.Duration(binary.NativeEndian.Uint32(info[lastDataSent:])) * time.Millisecond
+		s.SinceReceived = time.Duration(binary.NativeEndian.Uint32(info[lastDataRecv:])) * time.Millisecond
+	}
 	return s, s.family == unix.AF_INET || s.family == unix.AF_INET6
+}
+
+// attribute finds the value of a netlink attribute (netlink(7)); nil if there is none.
+func attribute(b []byte, kind uint16) []byte {
+	const header = 4
+	for len(b) >= header {
+		size := int(binary.NativeEndian.Uint16(b))
+		if size < header || size > len(b) {
+			return nil
+		}
+		if binary.NativeEndian.Uint16(b[2:]) == kind {
+			return b[header:size]
+		}
+		const align = 4
+		b = b[min((size+align-1)&^(align-1), len(b)):]
+	}
+	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"syscall"
 	"testing"
+	"time"
 )
 
 func (h *host) sessions(addrs []string, ports ...uint16) []Session {
@@ -158,4 +159,43 @@ func TestDestroyMeansThatSession(t *testing.T) {
 		}
 	})
 	echo(t, c, s)
+}
+
+// Idle is who has been answered; whoever is being waited on, or has sent something that nobody has read, is not.
+func TestSessionIdle(t *testing.T) {
+	l := newLab(t, 2)
+	us, client := l.hosts[0], l.hosts[1]
+	srv := us.listen("tcp", ":0")
+	c := client.dial(srv.at("192.0.2.1"))
+	s := srv.accept()
+	one := func(what string, ok func(Session) bool) {
+		t.Helper()
+		var last Session
+		for end := time.Now().Add(patience); time.Now().Before(end); {
+			if list := us.sessions(nil); len(list) == 1 {
+				if last = list[0]; ok(last) {
+					return
+				}
+			}
+		}
+		t.Errorf("%s: %+v", what, last)
+	}
+	if _, err := s.Write([]byte("220 hello\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	one("greeted", func(x Session) bool { return x.Idle() > 100*time.Millisecond && x.Inode != 0 })
+	if _, err := c.Write([]byte("NOOP\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	one("has asked", func(x Session) bool { return x.Idle() == 0 && x.Unread == 6 })
+	if _, err := io.ReadFull(s, make([]byte, 6)); err != nil {
+		t.Fatal(err)
+	}
+	one("waits for its answer", func(x Session) bool {
+		return x.Idle() == 0 && x.Unread == 0 && x.SinceReceived > 100*time.Millisecond
+	})
+	if _, err := s.Write([]byte("250 ok\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	one("has its answer", func(x Session) bool { return x.Idle() > 100*time.Millisecond })
 }

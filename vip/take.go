@@ -52,8 +52,11 @@ func (s *Set) take(ctx context.Context, ready func() error) error {
 			return err
 		}
 	}
-	if err := s.addAll(k, missing); err != nil {
+	if err := s.waiting().install(); err != nil { // before anybody can be refused
 		return err
+	}
+	if err := s.addAll(k, missing); err != nil {
+		return errors.Join(err, s.waiting().remove())
 	}
 	s.install(places)
 	return nil

@@ -49,6 +49,9 @@ type Config struct {
 	// Gateways that must learn the new place of the addresses; at most one of each family is used.
 	// A family without one: the gateway of the default route on the address's interface.
 	Gateways []netip.Addr
+	// Wait lists TCP ports on which new connections from other hosts wait while nobody listens, instead of
+	// being refused. It needs the socket expression of nf_tables.
+	Wait []uint16
 	// Remember is how long a rival is remembered after it was last heard, 0 for 30 s. A live rival
 	// answers the probe of each Check; longer than the interval between two Checks is useful.
 	Remember time.Duration

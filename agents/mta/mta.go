@@ -52,10 +52,11 @@ type backend interface {
 	// Inspect is that of [agents.Steps].
 	Inspect(ctx context.Context) (agents.Facts, error)
 	// Settle keeps the queue's work from beginning, and waits for what is under
-	// way. It returns how many deliveries were not done when ctx ended.
-	Settle(ctx context.Context, f agents.Facts) (left int, err error)
-	// CleanEnder speeds up the start after a clean end.
-	agents.CleanEnder
+	// way. It tells how many deliveries that is, and returns how many were not
+	// done when ctx ended.
+	Settle(ctx context.Context, f agents.Facts, tell func(left int)) (left int, err error)
+	// Recoverer looks after the queue before a start.
+	agents.Recoverer
 	// Queued says in which part of the queue a message is; empty: in none, it
 	// is done with.
 	Queued(f agents.Facts, id string) (string, error)
@@ -82,15 +83,20 @@ func (a *agent) Params() agents.Table {
 func (a *agent) Inspect(ctx context.Context) (agents.Facts, error) { return a.backend().Inspect(ctx) }
 
 // Drain asks the backend.
-func (a *agent) Drain(ctx context.Context, f agents.Facts) (int, error) {
-	return a.backend().Settle(ctx, f)
+func (a *agent) Drain(ctx context.Context, f agents.Facts, tell func(left int)) (int, error) {
+	return a.backend().Settle(ctx, f, tell)
 }
 
-// NoteCleanEnd asks the backend.
-func (a *agent) NoteCleanEnd(f agents.Facts) error { return a.backend().NoteCleanEnd(f) }
+// MarkPath asks the backend.
+func (a *agent) MarkPath(f agents.Facts) string { return a.backend().MarkPath(f) }
 
-// UseCleanEnd asks the backend.
-func (a *agent) UseCleanEnd(f agents.Facts) error { return a.backend().UseCleanEnd(f) }
+// Identity asks the backend.
+func (a *agent) Identity(f agents.Facts) (string, error) { return a.backend().Identity(f) }
+
+// Recover asks the backend.
+func (a *agent) Recover(ctx context.Context, f agents.Facts, clean bool) (string, error) {
+	return a.backend().Recover(ctx, f, clean)
+}
 
 // Check holds an SMTP dialogue, and at DepthTransaction follows a message until
 // the queue is done with it.

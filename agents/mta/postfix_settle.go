@@ -24,7 +24,7 @@ import (
 // Each notes in the message itself what it has delivered before it lets go of
 // it, so that the next start knows, and nothing is delivered twice. The stop
 // that follows ends the suspended queue manager.
-func (p *postfix) Settle(ctx context.Context, f agents.Facts) (int, error) {
+func (p *postfix) Settle(ctx context.Context, f agents.Facts, tell func(left int)) (int, error) {
 	ps, err := process.Find(f.Process)
 	if err != nil {
 		return 0, err
@@ -43,6 +43,7 @@ func (p *postfix) Settle(ctx context.Context, f agents.Facts) (int, error) {
 		if err != nil || left == 0 {
 			return 0, err
 		}
+		tell(left)
 		select {
 		case <-ctx.Done():
 			return left, nil

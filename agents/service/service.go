@@ -104,4 +104,4 @@ func (a *agent) host() netip.Addr {
 
 // Drain has nothing to add: a unit about which nothing is known has no work
 // in hand but its sessions.
-func (*agent) Drain(context.Context, agents.Facts) (int, error) { return 0, nil }
+func (*agent) Drain(context.Context, agents.Facts, func(int)) (int, error) { return 0, nil }

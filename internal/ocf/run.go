@@ -48,6 +48,13 @@ func (p *Program) Run(ctx context.Context, c Call) (code Code) {
 			code = Generic
 		}
 	}()
+	if len(c.Args) > 1 && c.Args[1] == "status" && !p.knows(filepath.Base(c.Args[0])) {
+		if err := p.status(c.Args[2:], c.Stdout); err != nil {
+			fmt.Fprintln(c.Stderr, err)
+			return Generic
+		}
+		return Success
+	}
 	t, args, err := p.agent(c.Args)
 	if err != nil {
 		fmt.Fprintln(c.Stderr, err)
@@ -78,6 +85,11 @@ func (p *Program) Run(ctx context.Context, c Call) (code Code) {
 	return code
 }
 
+// knows says whether the name is an agent's.
+func (p *Program) knows(name string) bool {
+	return slices.ContainsFunc(p.Types, func(t agents.Type) bool { return t.Name == name })
+}
+
 // agent finds out which agent is meant.
 func (p *Program) agent(args []string) (agents.Type, []string, error) {
 	if len(args) == 0 {
@@ -93,7 +105,7 @@ func (p *Program) agent(args []string) (agents.Type, []string, error) {
 		}
 		called, rest = rest[0], rest[1:]
 	}
-	return agents.Type{}, nil, fmt.Errorf("usage: %s AGENT ACTION [NAME=VALUE ...]; there is no agent %q", filepath.Base(args[0]), called)
+	return agents.Type{}, nil, fmt.Errorf("usage: %s AGENT ACTION [NAME=VALUE ...], or %[1]s status [--output json]; there is no agent %[2]q", filepath.Base(args[0]), called)
 }
 
 func (p *Program) writeTypes(w io.Writer) {
@@ -129,7 +141,7 @@ func (p *Program) act(ctx context.Context, t agents.Type, e environ, envErr erro
 	log := newLog(stderr)
 	units := unit.New(p.Bus, log)
 	defer units.Close()
-	agent := t.New(agents.Env{Instance: e.instance, StateDir: p.StateDir, Units: units, Log: log})
+	agent := t.New(agents.Env{Kind: t.Name, Instance: e.instance, StateDir: p.StateDir, Units: units, Log: log})
 	table := agent.Params()
 	paramErr := table.Parse(e.values)
 	if unknown := table.Unknown(e.values); unknown != nil {

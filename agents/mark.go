@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agents
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// mark lies beside a service's data and says who ran them last and how that
+// ended. It goes where the data go, on a shared disk from node to node.
+type mark struct {
+	Epoch    uint64    `json:"epoch"`              // grows with each start
+	Node     string    `json:"node"`               // that started it
+	BootID   string    `json:"boot_id"`            // of that node: proc(5) random/boot_id
+	Started  time.Time `json:"started"`            //
+	Clean    bool      `json:"clean"`              // the run has ended, and left nothing to repair
+	Identity string    `json:"identity,omitempty"` // of the data, once clean
+}
+
+// loadMark returns an empty mark, with found false, if there is none or a power
+// cut tore it: nothing is known then, which is not the same as a clean end.
+func loadMark(path string) (m mark, found bool, err error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return mark{}, false, nil
+	}
+	if err != nil {
+		return mark{}, false, fmt.Errorf("read the mark of the last run: %w", err)
+	}
+	if json.Unmarshal(data, &m) != nil {
+		return mark{}, false, nil
+	}
+	return m, true, nil
+}
+
+// save replaces the mark in one step that outlives a power cut.
+func (m mark) save(path string) error {
+	data, err := json.Marshal(m)
+	if err != nil {
+		return fmt.Errorf("mark the run: %w", err)
+	}
+	tmp := path + ".new"
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("mark the run: %w", err)
+	}
+	_, err = f.Write(append(data, '\n'))
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("mark the run: %w", err)
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return fmt.Errorf("mark the run: %w", err)
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return fmt.Errorf("mark the run: %w", err)
+	}
+	defer dir.Close()
+	if err := dir.Sync(); err != nil {
+		return fmt.Errorf("mark the run: %w", err)
+	}
+	return nil
+}
+
+// begin is the mark of the run that follows m on this node.
+func (m mark) begin() (mark, error) {
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return mark{}, fmt.Errorf("mark the run: %w", err)
+	}
+	node, err := os.Hostname()
+	if err != nil {
+		return mark{}, fmt.Errorf("mark the run: %w", err)
+	}
+	return mark{Epoch: m.Epoch + 1, Node: node, BootID: strings.TrimSpace(string(boot)), Started: time.Now()}, nil
+}

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agents
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/mailha/mailha/agents/process"
+	"github.com/mailha/mailha/agents/unit"
+)
+
+// tidy prepares a start after whatever end there was: processes of the instance
+// that live without its unit are ended, since children of a master that was
+// killed go on listening, and the data are put in order unless they were left
+// so. From then on the mark says that a run has begun.
+func (s *Service) tidy(ctx context.Context, facts Facts, state unit.State) error {
+	if state.Stopped() == unit.Yes {
+		if err := s.clearLeftovers(ctx, facts); err != nil {
+			return err
+		}
+	}
+	r, ok := s.steps.(Recoverer)
+	if !ok {
+		return nil
+	}
+	path := r.MarkPath(facts)
+	var last mark
+	var found bool
+	if path != "" {
+		var err error
+		if last, found, err = loadMark(path); err != nil {
+			return err
+		}
+		next, err := last.begin()
+		if err != nil {
+			return err
+		}
+		// Before anything else: whatever becomes of this start, and be it a power
+		// cut, the clean end is used up.
+		if err := next.save(path); err != nil && !errors.Is(err, fs.ErrNotExist) { // the directory comes with the first run
+			return err
+		}
+	}
+	clean := found && last.Clean && s.same(r, facts, last)
+	begin := time.Now()
+	did, err := r.Recover(ctx, facts, clean)
+	if err != nil {
+		return fmt.Errorf("recovery after an unclean end: %w", err)
+	}
+	took := time.Since(begin).Round(time.Millisecond)
+	switch {
+	case clean:
+		s.log.Info("the last run ended cleanly", "last_node", last.Node, "epoch", last.Epoch+1, "took", took)
+	case found:
+		s.log.Warn("the last run did not end cleanly; recovered before the start", "last_node", last.Node, "epoch", last.Epoch+1, "did", did, "took", took)
+	default:
+		s.log.Info("nothing is known about a last run; recovered before the start", "did", did, "took", took)
+	}
+	return nil
+}
+
+// same says whether the data are still those of the clean end.
+func (s *Service) same(r Recoverer, facts Facts, last mark) bool {
+	identity, err := r.Identity(facts)
+	if err != nil {
+		s.log.Warn("cannot tell whether the data are those of the last run", "error", err)
+	}
+	return err == nil && identity == last.Identity
+}
+
+func (s *Service) clearLeftovers(ctx context.Context, facts Facts) error {
+	left, err := process.Find(facts.Process)
+	if err != nil || len(left) == 0 {
+		return err
+	}
+	s.log.Warn("ending processes that an unclean end left", "processes", process.Names(left))
+	const grace = 2 * time.Second // what they have in hand may finish
+	_, err = process.End(ctx, grace, func() ([]process.Process, error) { return process.Find(facts.Process) })
+	return err
+}
+
+// noteCleanEnd does not fail a stop: without the mark the next start only takes
+// longer.
+func (s *Service) noteCleanEnd(facts Facts) {
+	r, ok := s.steps.(Recoverer)
+	if !ok {
+		return
+	}
+	if err := noteCleanEnd(r, facts); err != nil {
+		s.log.Warn("cannot note the clean end; the next start will look for damage", "error", err)
+	}
+}
+
+func noteCleanEnd(r Recoverer, facts Facts) error {
+	path := r.MarkPath(facts)
+	if path == "" {
+		return nil
+	}
+	m, found, err := loadMark(path)
+	if err != nil {
+		return err
+	}
+	if !found { // it was not us who started it
+		if m, err = m.begin(); err != nil {
+			return err
+		}
+	}
+	if m.Identity, err = r.Identity(facts); err != nil {
+		return err
+	}
+	m.Clean = true
+	return m.save(path)
+}
