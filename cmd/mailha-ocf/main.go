@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/mailha/mailha/internal/journal"
 	"github.com/mailha/mailha/internal/ocf"
 	"github.com/mailha/mailha/internal/suite"
 )
@@ -31,6 +32,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		Types:    suite.Types(),
 		Version:  version,
 		StateDir: ocf.StateDir,
+		Journal:  journal.Socket,
 	}
 	return int(p.Run(ctx, ocf.Call{Args: args, Environ: environ, Stdout: stdout, Stderr: stderr}))
 }

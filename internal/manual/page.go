@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mailha/mailha/agents"
+	"github.com/mailha/mailha/internal/journal"
 	"github.com/mailha/mailha/internal/ocf"
 )
 
@@ -33,6 +34,7 @@ func page(t agents.Type, others []agents.Type, date time.Time) string {
 	files(m, t)
 	exitStatus(m)
 	examples(m, t, params)
+	diagnostics(m, t)
 	seeAlso(m, others)
 	return m.String()
 }
@@ -129,8 +131,21 @@ func exitStatus(m *mdoc) {
 	m.macro("El")
 }
 
+func diagnostics(m *mdoc, t agents.Type) {
+	m.macro("Sh DIAGNOSTICS")
+	m.text("Standard error has one line that gives the reason whenever an action fails, and lines of a log beside it. Pacemaker keeps them only then.")
+	m.macro("Pp")
+	m.text("The same lines are in systemd's journal, whether an action failed or not. A monitor that finds nothing wrong leaves none. Each has the fields MAILHA_RESOURCE, MAILHA_AGENT and MAILHA_ACTION, and one for each figure that it names:")
+	m.literal(
+		"journalctl -t "+journal.Identifier,
+		"journalctl MAILHA_RESOURCE=mail-"+t.Name,
+		"journalctl MAILHA_AGENT="+t.Name+" MAILHA_ACTION=stop -o verbose",
+	)
+}
+
 func seeAlso(m *mdoc, others []agents.Type) {
 	m.macro("Sh SEE ALSO")
+	m.macro("Xr journalctl 1 ,")
 	names := make([]string, len(others))
 	for i, t := range others {
 		names[i] = pageName(t)

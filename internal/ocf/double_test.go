@@ -5,6 +5,7 @@ package ocf
 import (
 	"bytes"
 	"context"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +21,9 @@ type fake struct {
 	calls    []string
 	deadline time.Duration
 	panics   bool
+	says     string     // to its log
+	level    slog.Level // of that
+	log      *slog.Logger
 }
 
 func (f *fake) Params() agents.Table {
@@ -34,6 +38,9 @@ func (f *fake) note(ctx context.Context, call string) error {
 		panic("a fault of ours")
 	}
 	f.calls = append(f.calls, call)
+	if f.says != "" {
+		f.log.Log(ctx, f.level, f.says)
+	}
 	if d, ok := ctx.Deadline(); ok {
 		f.deadline = time.Until(d)
 	}
@@ -53,7 +60,15 @@ func (f *fake) Validate(ctx context.Context, d agents.Depth) error {
 // call runs the fake as the agent "thing".
 func call(t *testing.T, f *fake, args []string, environ ...string) (code Code, stdout, stderr string) {
 	t.Helper()
-	p := Program{
+	var out, errs bytes.Buffer
+	code = program(t, f).Run(t.Context(), Call{Args: args, Environ: environ, Stdout: &out, Stderr: &errs})
+	return code, out.String(), errs.String()
+}
+
+// program has the fake as its agent "thing".
+func program(t *testing.T, f *fake) *Program {
+	t.Helper()
+	return &Program{
 		Version:  "1.2.3",
 		StateDir: t.TempDir(),
 		Types: []agents.Type{{
@@ -69,12 +84,9 @@ func call(t *testing.T, f *fake, args []string, environ ...string) (code Code, s
 				{Name: "validate-all", Timeout: 20 * time.Second},
 				{Name: "meta-data", Timeout: 5 * time.Second},
 			},
-			New: func(agents.Env) agents.Agent { return f },
+			New: func(env agents.Env) agents.Agent { f.log = env.Logger(); return f },
 		}},
 	}
-	var out, errs bytes.Buffer
-	code = p.Run(t.Context(), Call{Args: args, Environ: environ, Stdout: &out, Stderr: &errs})
-	return code, out.String(), errs.String()
 }
 
 // reasons are the lines that the cluster manager takes as the reason.

@@ -29,6 +29,7 @@ type Program struct {
 	Version  string
 	StateDir string // empty after a boot
 	Bus      string // D-Bus address of systemd's bus; empty: the system's own
+	Journal  string // socket of systemd's journal; empty: none
 }
 
 // Call is one execution of it: what the operating system hands to a process.
@@ -41,11 +42,14 @@ type Call struct {
 // Run performs one action and returns the exit code. The agent is named by the
 // program's own name, which is a link then, or by the first argument.
 func (p *Program) Run(ctx context.Context, c Call) (code Code) {
+	var done outcome
 	defer func() {
 		// The runtime would exit with 2, which OCF reads as a reason to ban the node.
 		if r := recover(); r != nil {
-			fmt.Fprintf(c.Stderr, "%s\nocf-exit-reason:internal error: %v; please report it\n", debug.Stack(), r)
 			code = Generic
+			reason := fmt.Sprintf("internal error: %v; please report it", r)
+			fmt.Fprintf(c.Stderr, "%s\nocf-exit-reason:%s\n", debug.Stack(), reason)
+			done.failed(code, reason)
 		}
 	}()
 	if len(c.Args) > 1 && c.Args[1] == "status" && !p.knows(filepath.Base(c.Args[0])) {
@@ -77,10 +81,16 @@ func (p *Program) Run(ctx context.Context, c Call) (code Code) {
 		return Success
 	}
 	e, envErr := parseEnviron(name, append(slices.Clone(c.Environ), assignments(args)...))
-	err = p.act(ctx, t, e, envErr, c.Stderr)
+	journal := p.journal(t, e)
+	done = outcome{log: slog.New(journal), action: e.action, began: time.Now()}
+	err = p.act(ctx, t, e, envErr, slog.New(slog.NewMultiHandler(newText(c.Stderr), journal)))
 	code = codeFor(e.action, err)
-	if err != nil && !(e.action.probe() && code == NotRunning) {
+	switch {
+	case err == nil:
+		done.succeeded()
+	case !e.action.probe() || code != NotRunning:
 		fmt.Fprintf(c.Stderr, "%s%s\n", e.reasonPrefix, oneLine(err))
+		done.failed(code, oneLine(err))
 	}
 	return code
 }
@@ -127,7 +137,7 @@ func assignments(args []string) []string {
 }
 
 // act runs the action within the time that the caller gives it.
-func (p *Program) act(ctx context.Context, t agents.Type, e environ, envErr error, stderr io.Writer) error {
+func (p *Program) act(ctx context.Context, t agents.Type, e environ, envErr error, log *slog.Logger) error {
 	a := e.action
 	if !declared(t, a.name) {
 		return fmt.Errorf("%w: %s", errAction, a.name)
@@ -138,7 +148,6 @@ func (p *Program) act(ctx context.Context, t agents.Type, e environ, envErr erro
 	ctx, cancel := context.WithTimeout(ctx, a.time(t))
 	defer cancel()
 
-	log := newLog(stderr)
 	units := unit.New(p.Bus, log)
 	defer units.Close()
 	agent := t.New(agents.Env{Kind: t.Name, Instance: e.instance, StateDir: p.StateDir, Units: units, Log: log})
@@ -204,18 +213,6 @@ func (a action) time(t agents.Type) time.Duration {
 		given = suggestedTimeout(t, a.name)
 	}
 	return given - min(time.Second, given/10)
-}
-
-// newLog writes lines without a time: the cluster manager's log adds one.
-func newLog(w io.Writer) *slog.Logger {
-	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{
-		ReplaceAttr: func(groups []string, attr slog.Attr) slog.Attr {
-			if len(groups) == 0 && attr.Key == slog.TimeKey {
-				return slog.Attr{}
-			}
-			return attr
-		},
-	}))
 }
 
 func oneLine(err error) string {
