@@ -57,7 +57,7 @@ func TestJournal(t *testing.T) {
 	all := strings.Join(messages, "\n")
 	t.Log("the journal:\n" + indent(all))
 	if d := of["drained"]; d["MAILHA_SESSIONS"] != "1" || d["MAILHA_CUT"] != "1" || d["MAILHA_LEFT"] != "0" || d["PRIORITY"] != "6" ||
-		!strings.HasPrefix(d["MESSAGE"], "p_mta: drained: sessions=1 cut=1 left=0 took=") {
+		!strings.HasPrefix(d["MESSAGE"], `p_mta: drained: ip="10.77.0.50 fd77::50" sessions=1 dismissed=0 cut=1 left=0 took=`) {
 		t.Errorf("of the drain: %q", d)
 	}
 	if !strings.Contains(stop.log, "drained") {

@@ -23,7 +23,7 @@ func TestRecovery(t *testing.T) {
 			r.start(t, n)
 			r.stop(t, n)
 			r.start(t, n)
-			run(t, n, "! ls "+mailDir+"/queue/pid/mailha-clean "+mailDir+"/queue/quick-start 2>/dev/null")
+			run(t, n, "cd "+mailDir+"/queue && test ! -e quick-start && grep -q '.clean.:false' pid/mailha-run")
 			var recipients []string
 			for i := range 40 {
 				recipients = append(recipients, fmt.Sprintf("r%d@example.test", i))
