@@ -71,8 +71,8 @@ type Type struct {
 }
 
 // MaxInstance is the greatest length of an instance's name, in bytes: files and
-// tables of the packet filter are named after it.
-const MaxInstance = 64
+// tables of the packet filter, which may have 64, are named after it and its parts.
+const MaxInstance = 56
 
 // Env is what an agent gets from the one who runs it.
 type Env struct {

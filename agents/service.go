@@ -22,7 +22,7 @@ type Service struct {
 	Shared       addressList // of other resources
 	Description  Text
 	DrainTimeout Duration
-	GateMode     gateMode
+	GateMode     GateMode
 
 	env   Env
 	steps Steps
@@ -46,22 +46,28 @@ func NewService(env Env, steps Steps) *Service {
 
 // Params is the part of the table that all services share.
 func (s *Service) Params() Table {
-	return append(s.Addresses.Params(false), Table{
+	return append(append(s.Addresses.Params(false), Table{
 		{Name: "shared_ip", Value: &s.Shared,
 			Short: "Secondary addresses of another resource on which clients reach the service",
 			Long:  "For services that stand behind one address: the resource that has it, usually of type vip, keeps it, and this one closes and opens its own ports there, counts its own sessions, and is asked for its health there."},
-		descriptionParam(&s.Description),
-		{Name: "drain_timeout", Value: &s.DrainTimeout, Reloadable: true,
-			Short: "Most time that a stop gives to work in hand",
-			Long:  "Clients may finish their sessions and the service its transactions for so long before the rest is cut. The timeout of the stop operation bounds it further: a reserve is always kept, so that a slow client never makes the operation fail."},
-		{Name: "gate_mode", Value: &s.GateMode, Reloadable: true,
-			Short: "What new connections meet while the service drains: refuse or hold",
-			Long:  "With refuse they are reset at once. With hold their first packet is dropped, so that clients try again by themselves and meet the next node after a move."},
-	}...)
+		DescriptionParam(&s.Description),
+	}...), DrainParams(&s.DrainTimeout, &s.GateMode)...)
 }
 
-// descriptionParam is the same for every agent.
-func descriptionParam(v *Text) Param {
+// DrainParams are about the end of client sessions, the same for every service.
+func DrainParams(timeout *Duration, mode *GateMode) Table {
+	return Table{
+		{Name: "drain_timeout", Value: timeout, Reloadable: true,
+			Short: "Most time that a stop gives to work in hand",
+			Long:  "Clients may finish their sessions and the service its transactions for so long before the rest is cut. The timeout of the stop operation bounds it further: a reserve is always kept, so that a slow client never makes the operation fail."},
+		{Name: "gate_mode", Value: mode, Reloadable: true,
+			Short: "What new connections meet while the service drains: refuse or hold",
+			Long:  "With refuse they are reset at once. With hold their first packet is dropped, so that clients try again by themselves and meet the next node after a move."},
+	}
+}
+
+// DescriptionParam is the same for every agent.
+func DescriptionParam(v *Text) Param {
 	return Param{Name: "description", Value: v, Reloadable: true,
 		Short: "What the resource is for, in a few words",
 		Long:  "Shown with its addresses in the status and in every log line, on whichever node it runs."}

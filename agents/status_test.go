@@ -25,7 +25,7 @@ func onlyStatus(t *testing.T, s *Service) Status {
 
 func TestStatus(t *testing.T) {
 	s, units, _ := newDouble(t)
-	s.env.Kind = "mta"
+	s.board.env.Kind = "mta"
 	s.Description = "mail for example.org"
 	s.Shared = addressList{"192.0.2.7"}
 	if err := s.Start(t.Context()); err != nil {

@@ -118,20 +118,21 @@ func (v *Ports) String() string {
 }
 func (*Ports) OCFType() string { return "string" }
 
-// gateMode is what new connections meet while a service drains.
-type gateMode string
+// GateMode is what new connections meet while a service drains: refuse or hold.
+type GateMode string
 
-func (v *gateMode) Set(s string) error {
+// Set takes one of the two.
+func (v *GateMode) Set(s string) error {
 	if s != "refuse" && s != "hold" {
 		return errors.New("must be refuse or hold")
 	}
-	*v = gateMode(s)
+	*v = GateMode(s)
 	return nil
 }
-func (v *gateMode) String() string { return string(*v) }
-func (*gateMode) OCFType() string  { return "string" }
+func (v *GateMode) String() string { return string(*v) }
+func (*GateMode) OCFType() string  { return "string" }
 
-func (v gateMode) mode() vip.Mode {
+func (v GateMode) mode() vip.Mode {
 	if v == "hold" {
 		return vip.Hold
 	}

@@ -67,7 +67,7 @@ func TestValuesRefuse(t *testing.T) {
 		{"Path", new(Path), []string{"etc/postfix", "./x"}, []string{"/etc/postfix", "/etc//postfix/"}},
 		{"Text", new(Text), []string{"a\nb", "a\x00b", "\x7f"}, []string{"two words", "ü"}},
 		{"Ports", new(Ports), []string{"0", "65536", "-1", "smtp", "25,x"}, []string{"25", "25, 587 465", "65535"}},
-		{"gateMode", new(gateMode), []string{"open", "REFUSE"}, []string{"hold", "refuse"}},
+		{"GateMode", new(GateMode), []string{"open", "REFUSE"}, []string{"hold", "refuse"}},
 		{"label", new(label), []string{"longer-than-allowed", "a:b", "a b", "a/b"}, []string{"mail"}},
 		{"prefixBits", new(prefixBits), []string{"0", "129", "/24", "-1"}, []string{"1", "24", "128"}},
 		{"preferredLifetime", new(preferredLifetime), []string{"1", "never"}, []string{"0", "forever"}},

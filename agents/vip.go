@@ -61,7 +61,7 @@ func (a *VIP) Params() Table {
 		{Name: "wait_ports", Value: &a.Addresses.Wait,
 			Short: "TCP ports on which clients wait while no service listens",
 			Long:  "New connections to these ports of the addresses are not refused while nobody listens there, but dropped: the clients try again by themselves and come through as soon as the service is up. For addresses that are started before the services behind them and stopped after them."},
-		descriptionParam(&a.Description),
+		DescriptionParam(&a.Description),
 	}...)
 }
 
