@@ -33,6 +33,9 @@ type Param struct {
 // written anywhere else.
 type Table []Param
 
+// With returns the table with further rows.
+func (t Table) With(rows ...Param) Table { return append(t, rows...) }
+
 // ParamError says which parameter is wrong and why.
 type ParamError struct {
 	Name, Text string

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"github.com/mailha/mailha/agents/process"
@@ -301,6 +302,27 @@ func (s *Service) facts(ctx context.Context) (record, Facts, error) {
 		rec = s.supposed(ctx)
 	}
 	return rec, rec.Facts, err
+}
+
+// Target is an address on which clients reach the service: a secondary one, its
+// own before a shared one, or where it listens apart from them.
+func (s *Service) Target(f Facts) netip.Addr {
+	if prefixes, err := s.Addresses.Prefixes(); err == nil && len(prefixes) > 0 {
+		return prefixes[0].Addr()
+	}
+	if shared := s.Shared.addrs(); len(shared) > 0 {
+		return shared[0]
+	}
+	if f.Listen.IsValid() {
+		return f.Listen
+	}
+	return netip.AddrFrom4([4]byte{127, 0, 0, 1})
+}
+
+// Noted says whether a start has left word of the resource on this node.
+func (s *Service) Noted() bool {
+	_, found, err := s.noted()
+	return found || err != nil
 }
 
 // noted is what the start noted.

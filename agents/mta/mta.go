@@ -151,9 +151,5 @@ func (a *agent) target(f agents.Facts) netip.AddrPort {
 	if len(f.Ports) > 0 && !slices.Contains(f.Ports, smtp) {
 		port = f.Ports[0]
 	}
-	prefixes, err := a.Addresses.Prefixes()
-	if err == nil && len(prefixes) > 0 {
-		return netip.AddrPortFrom(prefixes[0].Addr(), port)
-	}
-	return netip.AddrPortFrom(f.Listen, port)
+	return netip.AddrPortFrom(a.Target(f), port)
 }

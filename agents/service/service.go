@@ -7,13 +7,10 @@
 package service
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"net"
 	"net/netip"
-	"slices"
-	"strconv"
 	"time"
 
 	"github.com/mailha/mailha/agents"
@@ -82,7 +79,7 @@ func (a *agent) Inspect(ctx context.Context) (agents.Facts, error) {
 // Check connects to each port.
 func (a *agent) Check(ctx context.Context, f agents.Facts, _ agents.Depth) error {
 	for _, port := range f.Ports {
-		target := net.JoinHostPort(a.host().String(), strconv.Itoa(int(port)))
+		target := netip.AddrPortFrom(a.Target(f), port).String()
 		conn, err := new(net.Dialer).DialContext(ctx, "tcp", target)
 		if err != nil {
 			return fmt.Errorf("port %d of %s does not answer: %w", port, f.Unit, err)
@@ -90,16 +87,6 @@ func (a *agent) Check(ctx context.Context, f agents.Facts, _ agents.Depth) error
 		conn.Close()
 	}
 	return nil
-}
-
-// host is where the ports are asked: a secondary address, or the node itself.
-func (a *agent) host() netip.Addr {
-	prefixes, err := a.Addresses.Prefixes()
-	if err != nil || len(prefixes) == 0 {
-		return netip.AddrFrom4([4]byte{127, 0, 0, 1})
-	}
-	first := slices.MinFunc(prefixes, func(p, q netip.Prefix) int { return cmp.Compare(p.Addr().BitLen(), q.Addr().BitLen()) })
-	return first.Addr()
 }
 
 // Drain has nothing to add: a unit about which nothing is known has no work

@@ -30,9 +30,13 @@ primitive ` + Policy + ` ocf:mailha:service \
 	op start timeout=60s interval=0 op stop timeout=60s interval=0 op monitor interval=10s timeout=20s
 `
 
+// ourMTA is reached on an address that moves before the disk does.
 const ourMTA = `
+primitive p_vip ocf:mailha:vip \
+	params ip="` + vip4 + ` ` + vip6 + `" description="mail for example.test" \
+	op start timeout=20s interval=0 op stop timeout=20s interval=0 op monitor interval=10s timeout=20s
 primitive ` + MTA + ` ocf:mailha:mta \
-	params config_dir=/etc/postfix-mx ip="` + vip4 + ` ` + vip6 + `" \
+	params config_dir=/etc/postfix-mx shared_ip="` + vip4 + ` ` + vip6 + `" description="mail for example.test" \
 	op start timeout=60s interval=0 op stop timeout=60s interval=0 \
 	op monitor interval=10s timeout=20s \
 	op monitor interval=30s timeout=20s OCF_CHECK_LEVEL=10
@@ -47,19 +51,19 @@ primitive ` + MTA + ` ocf:heartbeat:postfix \
 	op start timeout=60s interval=0 op stop timeout=60s interval=0 op monitor interval=10s timeout=20s
 `
 
-// Ours are mailha's agents, with the address in the hands of the MTA's and
-// another service beside it.
+// Ours are mailha's agents, with the address before the disk and another service
+// beside the MTA.
 func Ours() Cast {
-	return Cast{Name: "mailha", crm: filesystem + policy + ourMTA, members: []string{"p_fs", Policy, MTA}}
+	return Cast{Name: "mailha", crm: filesystem + policy + ourMTA, members: []string{"p_vip", "p_fs", Policy, MTA}}
 }
 
 // Bare are only those of our agents that the neighbours have a part for, with
 // the queue on the shared disk or on each node's own.
 func Bare(disk bool) Cast {
 	if disk {
-		return Cast{Name: "mailha", crm: filesystem + ourMTA, members: []string{"p_fs", MTA}}
+		return Cast{Name: "mailha", crm: filesystem + ourMTA, members: []string{"p_vip", "p_fs", MTA}}
 	}
-	return Cast{Name: "mailha", crm: ourMTA, members: []string{MTA}}
+	return Cast{Name: "mailha", crm: ourMTA, members: []string{"p_vip", MTA}}
 }
 
 // Neighbours are the agents that most clusters run today, in the order that
