@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -20,33 +19,33 @@ import (
 )
 
 // Settle suspends the queue manager, which is the one that hands messages to
-// delivery agents, and waits until no delivery agent holds a lock on a message.
-// Each notes in the message itself what it has delivered before it lets go of
-// it, so that the next start knows, and nothing is delivered twice. The stop
-// that follows ends the suspended queue manager.
+// delivery agents, and waits until no delivery is under way. Each agent notes in
+// the message itself what it has delivered before it reports, so that the next
+// start knows, and nothing is delivered twice. The stop that follows ends the
+// suspended queue manager.
 func (p *postfix) Settle(ctx context.Context, f agents.Facts, tell func(left int)) (int, error) {
-	ps, err := process.Find(f.Process)
-	if err != nil {
-		return 0, err
-	}
-	managers := slices.DeleteFunc(slices.Clone(ps), func(q process.Process) bool { return !isQueueManager(q) })
-	for _, q := range managers {
-		if err := q.Signal(syscall.SIGSTOP); err != nil {
-			return 0, err
-		}
-	}
 	const pause = 10 * time.Millisecond
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
 	for {
-		left, err := underWay(f)
-		if err != nil || left == 0 {
+		ps, err := process.Find(f.Process)
+		if err != nil {
+			return 0, err
+		}
+		awake, err := suspend(ps)
+		if err != nil {
+			return 0, err
+		}
+		// Without talks, each lock counts for as long as it is held.
+		talks, talksErr := talksOf(ps)
+		left, err := underWay(f, talks)
+		if err != nil || left == 0 && !awake {
 			return 0, err
 		}
 		tell(left)
 		select {
 		case <-ctx.Done():
-			return left, nil
+			return left, talksErr
 		case <-tick.C:
 		}
 	}
@@ -55,16 +54,48 @@ func (p *postfix) Settle(ctx context.Context, f agents.Facts, tell func(left int
 // isQueueManager knows both of them: qmgr(8) and oqmgr(8).
 func isQueueManager(p process.Process) bool { return p.Name == "qmgr" || p.Name == "oqmgr" }
 
-// underWay counts the messages that delivery agents have locked.
-func underWay(f agents.Facts) (int, error) {
+// suspend stops the queue managers that are awake, and says whether there were
+// any: they may have sent another request meanwhile. Postfix starts one that
+// has died anew.
+func suspend(ps []process.Process) (awake bool, err error) {
+	const stopped = 'T' // proc(5) stat
+	for _, p := range ps {
+		if !isQueueManager(p) || p.State == stopped {
+			continue
+		}
+		if err := p.Signal(syscall.SIGSTOP); err != nil {
+			return true, err
+		}
+		awake = true
+	}
+	return awake, nil
+}
+
+// underWay counts the deliveries that have not ended. An agent that is sent a
+// request locks the message, delivers it, reports, and waits for the queue
+// manager to hang up before it lets go of the lock: deliver_request(3). With the
+// queue manager suspended it waits for ever, although all is done.
+//
+// The talks must be older than what is looked at here: an agent may read its
+// request, and lock the message, at any time.
+func underWay(f agents.Facts, talks map[int]talk) (int, error) {
+	const sleeping = 'S' // proc(5) stat
 	ps, err := process.Find(f.Process)
 	if err != nil {
 		return 0, err
 	}
-	// A queue manager may have been suspended with a lock in its hands.
-	agents := map[int]bool{}
+	left := 0
+	deliver := map[int]bool{} // who may hold a lock because it delivers
 	for _, p := range ps {
-		agents[p.PID] = !isQueueManager(p)
+		t, talking := talks[p.PID]
+		switch {
+		case isQueueManager(p): // may have been suspended with a lock in its hands
+		case t.reported:
+		case t.asked, talking && p.State != sleeping:
+			left++ // on its way to the lock
+		default:
+			deliver[p.PID] = true
+		}
 	}
 	active, err := inodes(filepath.Join(f.DataDir, "active"))
 	if err != nil {
@@ -79,11 +110,11 @@ func underWay(f agents.Facts) (int, error) {
 		l, ok := parseLock(line)
 		// The device is not compared: for a file on an overlay it is another
 		// one in proc(5) locks than in stat(2).
-		if ok && agents[l.pid] && active[l.inode] {
+		if ok && deliver[l.pid] && active[l.inode] {
 			held[l.inode] = true
 		}
 	}
-	return len(held), nil
+	return left + len(held), nil
 }
 
 // lock is one line of proc(5) locks.

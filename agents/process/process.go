@@ -25,6 +25,7 @@ type Process struct {
 	PID   int
 	Start uint64 // clock ticks after boot, proc(5) stat field 22
 	Name  string // proc(5) comm
+	State byte   // proc(5) stat field 3 when it was found, such as 'R', 'S' or 'T'
 }
 
 func (p Process) String() string { return fmt.Sprintf("%s[%d]", p.Name, p.PID) }
@@ -148,7 +149,7 @@ func read(dir string, pid int) (Process, error) {
 	if state == 'Z' || state == 'X' {
 		return Process{}, errGone
 	}
-	return Process{PID: pid, Start: start, Name: name}, nil
+	return Process{PID: pid, Start: start, Name: name, State: state}, nil
 }
 
 // parseStat takes name, state and start time from proc(5) stat. The name may

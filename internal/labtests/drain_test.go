@@ -5,6 +5,7 @@ package labtests
 import (
 	"errors"
 	"net"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -138,6 +139,35 @@ func TestDrainDeliveriesBesideIdleClients(t *testing.T) {
 	empty(t, n)
 	if got := sink.copies()["slow-late@example.test"]; got != 1 {
 		t.Errorf("%d copies of a mail that came in during the drain", got)
+	}
+	r.stop(t, n)
+}
+
+// A drain ends with the last delivery. The delivery agents hold on to their
+// messages for longer: until the queue manager, which is suspended, hangs up.
+func TestDrainEndsWithLastDelivery(t *testing.T) {
+	p := newPlace(t, lab.Config{})
+	n, client := p.node, p.Client()
+	const slow, drain = 2 * time.Second, 15 * time.Second
+	sink := startSink(t, p, slow)
+	r := mta("drain_timeout", drain.String())
+	r.start(t, n)
+	submit(t, client, vip4, "quick@example.test") // its agent stays, idle
+	sink.has(patience, "quick@example.test")
+	submit(t, client, vip4, "slow1@example.test", "slow2@example.test")
+	sink.has(patience, "slow1@example.test", "slow2@example.test") // but has not said so yet
+
+	a := r.stop(t, n)
+	if !strings.Contains(a.log, " left=0 ") || a.took < slow/2 || a.took > drain-5*time.Second {
+		t.Errorf("want nothing left and about %s, got %s", slow, a)
+	}
+	bare(t, n)
+	r.start(t, n)
+	empty(t, n)
+	for _, rcpt := range []string{"quick@example.test", "slow1@example.test", "slow2@example.test"} {
+		if got := sink.copies()[rcpt]; got != 1 {
+			t.Errorf("%d copies of the mail to %s", got, rcpt)
+		}
 	}
 	r.stop(t, n)
 }
