@@ -262,8 +262,15 @@ func (s *Service) untilAnswers(ctx context.Context, facts Facts) error {
 	const pause = 10 * time.Millisecond
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
-	for {
-		err := s.steps.Check(ctx, facts, DepthProtocol)
+	// A dialogue that hangs must not use up the start. One that is only slow, as
+	// with a name server that does not answer, is given more time the next time.
+	for try := time.Second; ; {
+		tryCtx, cancel := context.WithTimeout(ctx, try)
+		err := s.steps.Check(tryCtx, facts, DepthProtocol)
+		if tryCtx.Err() != nil {
+			try *= 2
+		}
+		cancel()
 		if err == nil || errors.Is(err, ErrDegraded) {
 			return nil
 		}
