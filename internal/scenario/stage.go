@@ -4,7 +4,6 @@ package scenario
 
 import (
 	"context"
-	_ "embed"
 	"errors"
 	"fmt"
 	"io"
@@ -17,22 +16,6 @@ import (
 	"github.com/mailha/mailha/internal/lab"
 	"github.com/mailha/mailha/internal/lab/cluster"
 	"github.com/mailha/mailha/internal/traffic"
-)
-
-//go:embed furnish.sh
-var furnish []byte
-
-// Where things are on the stage.
-const (
-	vip4     = "10.77.0.50"
-	vip6     = "fd77::50"
-	sinkAddr = "10.77.0.101"
-	smtpPort = ":25"
-	// MTA is the resource that the acts are about.
-	MTA = "p_mta"
-	// Policy is another service on the same node, which no act on the MTA may touch.
-	Policy = "p_policy"
-	group  = "g_mail"
 )
 
 // Stage is a cluster with a client and a sink around it.
@@ -140,16 +123,6 @@ func (s *Stage) install(ctx context.Context, source string) error {
 		return fmt.Errorf("%s: %w\n%s", cmd, err, out)
 	}
 	return s.Lab.Each(func(n *lab.Node) error { return Furnish(ctx, n) })
-}
-
-// Furnish installs mailha from the lab's share on a node, and an instance of
-// Postfix in /etc/postfix-mx with its queue below /srv/mail.
-func Furnish(ctx context.Context, n *lab.Node) error {
-	if err := n.Push("/root/furnish.sh", furnish, 0o755); err != nil {
-		return err
-	}
-	_, err := n.Output(ctx, "/root/furnish.sh")
-	return err
 }
 
 // makeDisk makes the directories of the queue, once.

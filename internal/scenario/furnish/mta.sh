@@ -1,11 +1,7 @@
 #!/bin/sh
-# Prepares a node: installs mailha, and one instance of Postfix that relays
-# everything to the sink. Its queue is on the shared disk, its configuration is
-# the same on every node.
+# The MTA: an instance of Postfix that relays everything to the sink. Its queue
+# is on the shared disk, its configuration is the same on every node.
 set -eu
-cp -a /lab/install/. /
-systemctl daemon-reload
-
 mkdir -p /etc/postfix-mx /srv/mail/queue
 install -d -o postfix /srv/mail/data # for a queue on the node's own disk
 cp /etc/postfix/dynamicmaps.cf /etc/postfix-mx/
