@@ -7,45 +7,15 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
-	"strconv"
-	"strings"
 	"time"
+
+	"github.com/mailha/mailha/internal/traffic/letter"
+	"github.com/mailha/mailha/internal/traffic/pace"
+	"github.com/mailha/mailha/internal/traffic/tool"
 )
 
-// The configurations are read from flags and written as flags by the same table, their method flags, which also puts
+// The configurations are read from flags and written as flags by the same table, their method Flags, which also puts
 // the defaults in the place of zero values.
-
-// Rate is a number of events per second. It is written "50/s", "3000/m" or "50".
-type Rate float64
-
-// String gives the rate per second.
-func (r *Rate) String() string { return strconv.FormatFloat(float64(*r), 'g', -1, 64) + "/s" }
-
-// Set reads a rate. It must be above 0 and at most 100000 per second.
-func (r *Rate) Set(s string) error {
-	number, unit, hasUnit := strings.Cut(s, "/")
-	if !hasUnit {
-		unit = "s"
-	}
-	per, ok := map[string]float64{"s": 1, "m": 60, "h": 3600}[unit]
-	n, err := strconv.ParseFloat(number, 64)
-	if err != nil || !ok || !(n/per > 0 && n/per <= 1e5) {
-		return fmt.Errorf("%q is no rate such as 50/s or 3000/m", s)
-	}
-	*r = Rate(n / per)
-	return nil
-}
-
-// addrList is a flag that may be repeated and takes commas.
-type addrList []string
-
-func (a *addrList) String() string { return strings.Join(*a, ",") }
-
-func (a *addrList) Set(s string) error {
-	*a = append(*a, strings.Split(s, ",")...)
-	return nil
-}
 
 // SinkConfig tells a sink what to do.
 type SinkConfig struct {
@@ -56,26 +26,32 @@ type SinkConfig struct {
 	For      time.Duration // how long to run; 0: until stopped
 }
 
-func (c *SinkConfig) flags(fs *flag.FlagSet) {
-	fs.Var((*addrList)(&c.Listen), "listen", "`address:port` to listen on; may be repeated")
+// Flags is that of [tool.Config].
+func (c *SinkConfig) Flags(fs *flag.FlagSet) {
+	fs.Var((*tool.List)(&c.Listen), "listen", "`address:port` to listen on; may be repeated")
 	fs.StringVar(&c.Ledger, "ledger", c.Ledger, "`file` to append a record of each message to")
 	fs.DurationVar(&c.Delay, "delay", c.Delay, "time to hold back the final reply")
 	fs.StringVar(&c.DelayFor, "delay-for", c.DelayFor, "delay only if a recipient contains this `text`")
 	fs.DurationVar(&c.For, "for", c.For, "time to run (default until stopped)")
 }
 
-func (c *SinkConfig) check() error {
+// Check is that of [tool.Config].
+func (c *SinkConfig) Check() error {
 	if len(c.Listen) == 0 || c.Ledger == "" {
 		return errors.New("-listen and -ledger are needed")
 	}
 	return nil
 }
 
+// Rate is a number of events per second.
+type Rate = pace.Rate
+
 // LoadConfig tells a load what to send, and where. Zero values mean the defaults.
 type LoadConfig struct {
 	To             string        // address with port of the MTA
 	Run            string        // name of the run, which no other has in the same ledgers: 1 to 64 letters, digits and ._-
 	RcptDomain     string        // message N is for tN@RcptDomain
+	Rcpts          []string      // or for these in turn
 	Ledger         string        // file to append to
 	Rate           Rate          // attempts per second, first ones and retries together; default 50
 	Sessions       int           // concurrent ones; default 10
@@ -91,11 +67,13 @@ type LoadConfig struct {
 	Seed           uint64        // of the bodies
 }
 
-func (c *LoadConfig) flags(fs *flag.FlagSet) {
+// Flags is that of [tool.Config].
+func (c *LoadConfig) Flags(fs *flag.FlagSet) {
 	c.Rate = cmp.Or(c.Rate, 50)
 	fs.StringVar(&c.To, "to", c.To, "`address:port` of the MTA")
 	fs.StringVar(&c.Run, "run", c.Run, "`name` of the run, new for the ledgers")
 	fs.StringVar(&c.RcptDomain, "rcpt-domain", c.RcptDomain, "`domain` of the recipients")
+	fs.Var((*tool.List)(&c.Rcpts), "rcpt", "recipient `address` instead; may be repeated, messages are for each in turn")
 	fs.StringVar(&c.Ledger, "ledger", c.Ledger, "`file` to append a record of each attempt to")
 	fs.Var(&c.Rate, "rate", "attempts in a time, such as 50/s or 3000/m")
 	fs.IntVar(&c.Sessions, "sessions", cmp.Or(c.Sessions, 10), "concurrent sessions")
@@ -111,13 +89,14 @@ func (c *LoadConfig) flags(fs *flag.FlagSet) {
 	fs.Uint64Var(&c.Seed, "seed", c.Seed, "seed of the message bodies")
 }
 
-func (c *LoadConfig) check() error {
+// Check is that of [tool.Config].
+func (c *LoadConfig) Check() error {
 	switch {
 	case c.To == "" || c.Ledger == "":
 		return errors.New("-to and -ledger are needed")
-	case !validRun(c.Run):
+	case !letter.ValidRun(c.Run):
 		return fmt.Errorf("-run %q: 1 to 64 letters, digits and ._- are needed", c.Run)
-	case !validDomain(c.RcptDomain):
+	case len(c.Rcpts) == 0 && !validDomain(c.RcptDomain):
 		return fmt.Errorf("-rcpt-domain %q is no domain", c.RcptDomain)
 	case !validDomain(c.Helo):
 		return fmt.Errorf("-helo %q is no domain", c.Helo)
@@ -128,6 +107,11 @@ func (c *LoadConfig) check() error {
 	}
 	if _, rest, ok := parsePath("FROM:<"+c.From+">", "FROM:"); !ok || rest != "" {
 		return fmt.Errorf("-from %q is no address", c.From)
+	}
+	for _, rcpt := range c.Rcpts {
+		if to, rest, ok := parsePath("TO:<"+rcpt+">", "TO:"); !ok || rest != "" || to == "" {
+			return fmt.Errorf("-rcpt %q is no address", rcpt)
+		}
 	}
 	return nil
 }
@@ -142,7 +126,8 @@ type ProbeConfig struct {
 	For            time.Duration // how long to run; 0: until stopped
 }
 
-func (c *ProbeConfig) flags(fs *flag.FlagSet) {
+// Flags is that of [tool.Config].
+func (c *ProbeConfig) Flags(fs *flag.FlagSet) {
 	fs.StringVar(&c.ICMP, "icmp", c.ICMP, "`address` for echo requests")
 	fs.DurationVar(&c.ICMPInterval, "icmp-interval", cmp.Or(c.ICMPInterval, 5*time.Millisecond), "time between echo requests")
 	fs.StringVar(&c.Banner, "banner", c.Banner, "`address:port` that greets with 220")
@@ -151,7 +136,8 @@ func (c *ProbeConfig) flags(fs *flag.FlagSet) {
 	fs.DurationVar(&c.For, "for", c.For, "time to run (default until stopped)")
 }
 
-func (c *ProbeConfig) check() error {
+// Check is that of [tool.Config].
+func (c *ProbeConfig) Check() error {
 	switch {
 	case c.ICMP == "" && c.Banner == "":
 		return errors.New("-icmp or -banner is needed")
@@ -159,44 +145,4 @@ func (c *ProbeConfig) check() error {
 		return errors.New("-icmp-interval, -banner-interval and -timeout must be positive")
 	}
 	return nil
-}
-
-// config is what the three configurations have in common.
-type config interface {
-	flags(*flag.FlagSet)
-	check() error
-}
-
-// parse reads a command line into c.
-func parse(c config, name string, args []string, output io.Writer) error {
-	fs := flag.NewFlagSet("traffic "+name, flag.ContinueOnError)
-	fs.SetOutput(output)
-	c.flags(fs)
-	if err := fs.Parse(args); err != nil {
-		return err
-	}
-	err := c.check()
-	if fs.NArg() > 0 {
-		err = fmt.Errorf("unexpected argument %q", fs.Arg(0))
-	}
-	if err != nil {
-		fmt.Fprintf(output, "traffic %s: %v\n", name, err)
-	}
-	return err
-}
-
-// argv writes the command line that parse reads as c.
-func argv(c config, name string) ([]string, error) {
-	fs := flag.NewFlagSet(name, flag.ContinueOnError)
-	c.flags(fs)
-	if err := c.check(); err != nil {
-		return nil, fmt.Errorf("traffic %s: %w", name, err)
-	}
-	args := []string{name}
-	fs.VisitAll(func(f *flag.Flag) {
-		if value := f.Value.String(); value != "" {
-			args = append(args, "-"+f.Name+"="+value)
-		}
-	})
-	return args, nil
 }

@@ -10,6 +10,11 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/mailha/mailha/internal/traffic/ledger"
+	"github.com/mailha/mailha/internal/traffic/letter"
+	"github.com/mailha/mailha/internal/traffic/pace"
+	"github.com/mailha/mailha/internal/traffic/smtp"
 )
 
 // LoadCounts tells what a load has done so far. It is its progress line and its summary.
@@ -31,37 +36,21 @@ type LoadCounts struct {
 	ConnectFailed  int `json:"connect_failed"` // unreachable, ended or refused before the 220
 }
 
-// job is a message on its way; it has no content, which its number gives.
-type job struct {
-	seq, attempts int
-	created, due  time.Time
-}
-
-// attempted is a job with what became of it.
-type attempted struct {
-	job
-	accepted bool
-	err      error // the ledger's
-}
-
 // load sends messages until it is told to stop, then goes on with those refused until all are accepted or the grace
 // is over.
 type load struct {
 	cfg    LoadConfig
-	env    envelope
-	ledger *ledger
-	jobs   chan job
-	done   chan attempted
+	env    letter.Envelope
+	ledger *ledger.Ledger
 
 	mu     sync.Mutex
 	counts LoadCounts
 }
 
-func newLoad(cfg LoadConfig, l *ledger) *load {
+func newLoad(cfg LoadConfig, l *ledger.Ledger) *load {
 	return &load{
 		cfg: cfg, ledger: l,
-		env:  envelope{run: cfg.Run, from: cfg.From, domain: cfg.RcptDomain, seed: cfg.Seed},
-		jobs: make(chan job), done: make(chan attempted),
+		env: letter.Envelope{Run: cfg.Run, From: cfg.From, Rcpts: cfg.Rcpts, Domain: cfg.RcptDomain, Seed: cfg.Seed},
 	}
 }
 
@@ -79,143 +68,89 @@ func (l *load) snapshot() LoadCounts {
 
 // run returns when no message is left to send, the grace after the end of ctx is over, or the ledger can't be written.
 func (l *load) run(ctx context.Context) error {
-	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	defer context.AfterFunc(ctx, func() {
-		select {
-		case <-time.After(max(0, l.cfg.Grace)):
-			cancel()
-		case <-work.Done():
-		}
-	})()
-	var wg sync.WaitGroup
-	for range l.cfg.Sessions {
-		wg.Go(func() { l.worker(work) })
-	}
-	err := l.dispatch(work, cancel, ctx.Done())
-	close(l.jobs)
-	wg.Wait()
-	return err
-}
-
-// dispatch hands the jobs out until nothing is left to do after stop, or work is over and no attempt is in flight.
-func (l *load) dispatch(work context.Context, cancel context.CancelFunc, stop <-chan struct{}) error {
-	var failed error
-	b := backlog{limit: l.cfg.Messages, slot: time.Now(), interval: time.Duration(float64(time.Second) / float64(l.cfg.Rate))}
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	over := work.Done()
-	for !b.empty() {
-		var out chan<- job
-		now := time.Now()
-		j, at, ok := b.first(now)
-		timer.Stop()
-		if wait := at.Sub(now); ok && wait > 0 {
-			timer.Reset(wait)
-		} else if ok {
-			out = l.jobs
-		}
-		select {
-		case out <- j:
-			b.take(j, now)
-		case a := <-l.done:
-			b.settle(a)
-			if a.err != nil {
-				failed = a.err
-				cancel()
-			}
-		case <-timer.C:
-		case <-stop:
-			stop, b.stopped = nil, true
-		case <-over:
-			over, b.stopped, b.over = nil, true, true
-		}
-		l.count(func(c *LoadCounts) { c.InFlight, c.Retrying = b.inFlight, len(b.retries) })
-	}
-	return failed
+	p := pace.Pacer{Rate: l.cfg.Rate, Limit: l.cfg.Messages, Retry: l.cfg.Retry, Grace: l.cfg.Grace, Workers: l.cfg.Sessions}
+	return p.Run(ctx, l.worker, func(inFlight, retrying int) {
+		l.count(func(c *LoadCounts) { c.InFlight, c.Retrying = inFlight, retrying })
+	})
 }
 
 // worker keeps one session at a time, opened for a job and used for PerSession jobs.
-func (l *load) worker(ctx context.Context) {
-	var s *loadSession
+func (l *load) worker(ctx context.Context, jobs <-chan pace.Job, done chan<- pace.Attempted) {
+	var s *smtp.Session
+	sent := 0 // messages that the session was used for
 	for {
-		var unasked <-chan reply // a server that speaks while the session is idle ends it
+		var unasked <-chan smtp.Reply // a server that speaks while the session is idle ends it
 		if s != nil {
-			unasked = s.replies
+			unasked = s.Unasked()
 		}
 		select {
-		case j, ok := <-l.jobs:
+		case j, ok := <-jobs:
 			if !ok {
 				if s != nil {
-					s.quit(ctx)
+					s.Quit(ctx)
 				}
 				return
 			}
-			s = l.attempt(ctx, s, j)
-		case r, ok := <-unasked:
-			err := errors.New("reply to nothing")
-			if !ok {
-				err = s.readErr
-			} else if r.code == codeClosing {
-				err = errClosing
+			if s == nil {
+				sent = 0
 			}
-			l.ended(ctx, s, err)
+			var a pace.Attempted
+			s, a = l.attempt(ctx, s, j)
+			done <- a
+			if sent++; s != nil && sent >= l.cfg.PerSession {
+				s.Quit(ctx)
+				s = nil
+			}
+		case r, ok := <-unasked:
+			l.ended(ctx, s, s.Ended(r, ok))
 			s = nil
 		}
 	}
 }
 
 // attempt sends a message, in a new session if s is nil, and gives the session if there is more use for it.
-func (l *load) attempt(ctx context.Context, s *loadSession, j job) *loadSession {
-	m := l.env.message(j.seq, j.created)
-	out, answer := refused, ""
+func (l *load) attempt(ctx context.Context, s *smtp.Session, j pace.Job) (*smtp.Session, pace.Attempted) {
+	m := l.env.Message(j.Seq, j.Created)
+	out, answer := ledger.Refused, ""
 	s, err := l.session(ctx, s)
 	if err != nil {
 		answer = err.Error()
 	} else {
-		out, answer, err = s.send(ctx, l.cfg.From, m)
+		out, answer, err = s.Send(ctx, l.cfg.From, m)
 	}
 	if s != nil && err != nil {
 		l.ended(ctx, s, err)
 		s = nil
 	}
-	l.done <- l.record(j, m, out, answer)
-	if s != nil && s.sent >= l.cfg.PerSession {
-		s.quit(ctx)
-		return nil
-	}
-	return s
+	return s, l.record(j, m, out, answer)
 }
 
 // record puts an attempt in the ledger and only then in the counts.
-func (l *load) record(j job, m message, out outcome, answer string) attempted {
-	now := time.Now()
-	j.attempts++
-	j.due = now.Add(l.cfg.Retry)
-	err := l.ledger.append(sendRecord{
-		ID: m.id, Outcome: out, Attempt: j.attempts, Rcpt: m.rcpt, Size: len(m.data), Hash: m.hash, Reply: clip(answer), At: now,
+func (l *load) record(j pace.Job, m letter.Message, out ledger.Outcome, answer string) pace.Attempted {
+	err := l.ledger.Append(ledger.Attempt{
+		ID: m.ID, Outcome: out, Number: j.Attempts + 1, Rcpt: m.Rcpt, Size: len(m.Data), Hash: m.Hash, Reply: ledger.Clip(answer), At: time.Now(),
 	})
 	if err == nil {
 		l.count(func(c *LoadCounts) {
 			switch out {
-			case accepted:
+			case ledger.Accepted:
 				c.Accepted++
-			case refused:
+			case ledger.Refused:
 				c.Refused++
-			case ambiguous:
+			case ledger.Ambiguous:
 				c.Ambiguous++
 			}
 		})
 	}
-	return attempted{j, out == accepted, err}
+	return pace.Attempted{Job: j, Taken: out == ledger.Accepted, Err: err}
 }
 
 // session gives s, or a new one that was greeted. An error comes with the session that it ends, if there is one.
-func (l *load) session(ctx context.Context, s *loadSession) (*loadSession, error) {
+func (l *load) session(ctx context.Context, s *smtp.Session) (*smtp.Session, error) {
 	if s != nil {
 		return s, nil
 	}
-	s, err := openSession(ctx, l.cfg)
+	s, err := l.dialer().Open(ctx)
 	if err != nil {
 		l.count(func(c *LoadCounts) {
 			switch ne, isNet := errors.AsType[net.Error](err); {
@@ -230,22 +165,22 @@ func (l *load) session(ctx context.Context, s *loadSession) (*loadSession, error
 		return nil, err
 	}
 	l.count(func(c *LoadCounts) { c.Sessions++ })
-	r, err := s.command(ctx, "EHLO %s", l.cfg.Helo)
-	if err == nil && r.code != 250 {
-		s.quit(ctx)
+	r, err := s.Command(ctx, "EHLO %s", l.cfg.Helo)
+	if err == nil && r.Code != 250 {
+		s.Quit(ctx)
 		return nil, fmt.Errorf("EHLO: %s", r)
 	}
 	return s, err
 }
 
 // ended closes a session that ended without our QUIT and counts it, unless it was us who stopped.
-func (l *load) ended(ctx context.Context, s *loadSession, err error) {
-	s.close()
+func (l *load) ended(ctx context.Context, s *smtp.Session, err error) {
+	s.Close()
 	if ctx.Err() != nil {
 		return
 	}
 	l.count(func(c *LoadCounts) {
-		if errors.Is(err, errClosing) {
+		if errors.Is(err, smtp.ErrClosing) {
 			c.Closing421++
 		} else {
 			c.Cut++
@@ -253,5 +188,6 @@ func (l *load) ended(ctx context.Context, s *loadSession, err error) {
 	})
 }
 
-// clip keeps a foreign text to a length that fits a ledger.
-func clip(s string) string { return s[:min(len(s), 500)] }
+func (l *load) dialer() smtp.Dialer {
+	return smtp.Dialer{To: l.cfg.To, ConnectTimeout: l.cfg.ConnectTimeout, ReplyTimeout: l.cfg.ReplyTimeout}
+}

@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"net"
 	"os"
@@ -17,6 +16,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/mailha/mailha/internal/traffic/ledger"
 )
 
 // reaction is what a double does at a stage of its first session: it says something, then goes on, ends the connection
@@ -136,14 +137,14 @@ func testLoad(to string) LoadConfig {
 }
 
 // runLoad runs a load to its end and gives its counts and its ledger.
-func runLoad(ctx context.Context, t *testing.T, cfg LoadConfig) (LoadCounts, []sendRecord) {
+func runLoad(ctx context.Context, t *testing.T, cfg LoadConfig) (LoadCounts, []ledger.Attempt) {
 	t.Helper()
 	file, l := tempLedger(t)
 	load := newLoad(cfg, l)
 	if err := load.run(ctx); err != nil {
 		t.Fatal(err)
 	}
-	return load.snapshot(), records[sendRecord](t, file)
+	return load.snapshot(), records[ledger.Attempt](t, file)
 }
 
 // TestLoadOutcomes breaks the first session at each stage in each way; the second attempt always succeeds.
@@ -160,42 +161,42 @@ func TestLoadOutcomes(t *testing.T) {
 	type test struct {
 		stage string
 		reaction
-		first outcome
+		first ledger.Outcome
 		ended string
 	}
 	tests := []test{
-		{"greeting", reaction{"", "close"}, refused, failed},
-		{"greeting", reaction{"", "reset"}, refused, failed},
-		{"greeting", reaction{"22", "close"}, refused, failed},
-		{"greeting", reaction{busy421, "close"}, refused, failed},
-		{"greeting", reaction{"554 no\r\n", "close"}, refused, failed},
-		{"greeting", reaction{"hello\r\n", ""}, refused, failed},
-		{"greeting", reaction{"", "silence"}, refused, failed},
-		{"EHLO", reaction{"550 5.7.1 no\r\n", ""}, refused, goesOn},
-		{"body", reaction{"", "close"}, ambiguous, cut}, // a small message is all sent before the client can know
-		{"dot", reaction{"", "close"}, ambiguous, cut},
-		{"dot", reaction{"", "reset"}, ambiguous, cut},
-		{"dot", reaction{"", "silence"}, ambiguous, cut},
-		{"dot", reaction{"250 taken", "close"}, ambiguous, cut},
-		{"dot", reaction{"250-taken\r\n", "close"}, ambiguous, cut},
-		{"dot", reaction{"taken\r\n", ""}, ambiguous, cut},
-		{"dot", reaction{busy421, "close"}, refused, closing},
-		{"dot", reaction{"451 4.3.0 later\r\n", ""}, refused, goesOn},
-		{"dot", reaction{"554 5.6.0 no\r\n", ""}, refused, goesOn},
-		{"dot", reaction{"251 what\r\n", ""}, refused, goesOn},
-		{"DATA", reaction{"250 what\r\n", ""}, refused, goesOn},
-		{"QUIT", reaction{"", "close"}, accepted, goesOn},
-		{"QUIT", reaction{"", "reset"}, accepted, goesOn},
+		{"greeting", reaction{"", "close"}, ledger.Refused, failed},
+		{"greeting", reaction{"", "reset"}, ledger.Refused, failed},
+		{"greeting", reaction{"22", "close"}, ledger.Refused, failed},
+		{"greeting", reaction{busy421, "close"}, ledger.Refused, failed},
+		{"greeting", reaction{"554 no\r\n", "close"}, ledger.Refused, failed},
+		{"greeting", reaction{"hello\r\n", ""}, ledger.Refused, failed},
+		{"greeting", reaction{"", "silence"}, ledger.Refused, failed},
+		{"EHLO", reaction{"550 5.7.1 no\r\n", ""}, ledger.Refused, goesOn},
+		{"body", reaction{"", "close"}, ledger.Ambiguous, cut}, // a small message is all sent before the client can know
+		{"dot", reaction{"", "close"}, ledger.Ambiguous, cut},
+		{"dot", reaction{"", "reset"}, ledger.Ambiguous, cut},
+		{"dot", reaction{"", "silence"}, ledger.Ambiguous, cut},
+		{"dot", reaction{"250 taken", "close"}, ledger.Ambiguous, cut},
+		{"dot", reaction{"250-taken\r\n", "close"}, ledger.Ambiguous, cut},
+		{"dot", reaction{"taken\r\n", ""}, ledger.Ambiguous, cut},
+		{"dot", reaction{busy421, "close"}, ledger.Refused, closing},
+		{"dot", reaction{"451 4.3.0 later\r\n", ""}, ledger.Refused, goesOn},
+		{"dot", reaction{"554 5.6.0 no\r\n", ""}, ledger.Refused, goesOn},
+		{"dot", reaction{"251 what\r\n", ""}, ledger.Refused, goesOn},
+		{"DATA", reaction{"250 what\r\n", ""}, ledger.Refused, goesOn},
+		{"QUIT", reaction{"", "close"}, ledger.Accepted, goesOn},
+		{"QUIT", reaction{"", "reset"}, ledger.Accepted, goesOn},
 	}
 	for _, stage := range []string{"EHLO", "MAIL", "RCPT", "DATA"} {
 		tests = append(tests,
-			test{stage, reaction{"", "close"}, refused, cut},
-			test{stage, reaction{"", "reset"}, refused, cut},
-			test{stage, reaction{"", "silence"}, refused, cut},
-			test{stage, reaction{"garbage\r\n", ""}, refused, cut},
-			test{stage, reaction{busy421, "close"}, refused, closing},
-			test{stage, reaction{busy450, ""}, refused, goesOn},
-			test{stage, reaction{never550, ""}, refused, goesOn},
+			test{stage, reaction{"", "close"}, ledger.Refused, cut},
+			test{stage, reaction{"", "reset"}, ledger.Refused, cut},
+			test{stage, reaction{"", "silence"}, ledger.Refused, cut},
+			test{stage, reaction{"garbage\r\n", ""}, ledger.Refused, cut},
+			test{stage, reaction{busy421, "close"}, ledger.Refused, closing},
+			test{stage, reaction{busy450, ""}, ledger.Refused, goesOn},
+			test{stage, reaction{never550, ""}, ledger.Refused, goesOn},
 		)
 	}
 	for _, tt := range tests {
@@ -209,13 +210,13 @@ func TestLoadOutcomes(t *testing.T) {
 			got, recs := runLoad(deadline(t, 20*time.Second), t, cfg)
 
 			want := LoadCounts{Accepted: 1, Sessions: 2}
-			outcomes := []outcome{tt.first, accepted}
+			outcomes := []ledger.Outcome{tt.first, ledger.Accepted}
 			switch tt.first {
-			case refused:
+			case ledger.Refused:
 				want.Refused = 1
-			case ambiguous:
+			case ledger.Ambiguous:
 				want.Ambiguous = 1
-			case accepted:
+			case ledger.Accepted:
 				outcomes, want.Sessions = outcomes[:1], 1
 			}
 			switch tt.ended {
@@ -229,10 +230,10 @@ func TestLoadOutcomes(t *testing.T) {
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
-			var seen []outcome
+			var seen []ledger.Outcome
 			for i, r := range recs {
 				seen = append(seen, r.Outcome)
-				if r.ID != "r/0" || r.Attempt != i+1 || r.Hash != recs[0].Hash || r.Reply == "" {
+				if r.ID != "r/0" || r.Number != i+1 || r.Hash != recs[0].Hash || r.Reply == "" {
 					t.Errorf("record %d is %+v", i, r)
 				}
 			}
@@ -270,39 +271,7 @@ func TestLoadIdleSession(t *testing.T) {
 	}
 }
 
-// halfDeaf is a connection that breaks in the middle of a long write.
-type halfDeaf struct {
-	net.Conn
-	broken error
-}
-
-func (c halfDeaf) Write(b []byte) (int, error) {
-	if len(b) < 500 {
-		return c.Conn.Write(b)
-	}
-	n, _ := c.Conn.Write(b[:len(b)-1])
-	c.Conn.Close()
-	return n, c.broken
-}
-
-// TestMessageCutBeforeItsEnd: all but the last octet was sent, so that the server can't have taken the message.
-func TestMessageCutBeforeItsEnd(t *testing.T) {
-	for _, broken := range []error{errors.New("broken pipe"), os.ErrDeadlineExceeded} {
-		_, addr := startDouble(t, "", reaction{})
-		s, err := openSession(t.Context(), testLoad(addr))
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.conn = halfDeaf{s.conn, broken}
-		out, answer, err := s.send(t.Context(), "a@b", envelope{run: "r", domain: "d"}.message(1, time.Now()))
-		if out != refused || err == nil {
-			t.Errorf("outcome %s (%s), %v; want it refused and the session ended", out, answer, err)
-		}
-		s.close()
-	}
-}
-
-// silentPort gives an address at which connections are never accepted, since its queue is full.
+// silentPort gives an address at which connections are never ledger.Accepted, since its queue is full.
 func silentPort(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -388,21 +357,18 @@ func TestLoadStopsAtOnceWithoutGrace(t *testing.T) {
 	if got := load.snapshot(); got.Cut != 0 || got.Retrying != 1 || got.InFlight != 0 {
 		t.Errorf("counts %+v", got)
 	}
-	if recs := records[sendRecord](t, file); len(recs) != 1 || recs[0].Outcome == accepted {
+	if recs := records[ledger.Attempt](t, file); len(recs) != 1 || recs[0].Outcome == ledger.Accepted {
 		t.Errorf("ledger %+v", recs)
 	}
 }
 
 func TestLoadFailsWithItsLedger(t *testing.T) {
-	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer full.Close()
+	_, l := tempLedger(t)
+	l.Close()
 	_, addr := startDouble(t, "", reaction{})
 	cfg := testLoad(addr)
 	cfg.Messages, cfg.Sessions = 0, 4
-	load := newLoad(cfg, &ledger{f: full})
+	load := newLoad(cfg, l)
 	if err := load.run(deadline(t, 10*time.Second)); err == nil || load.snapshot().Accepted != 0 {
 		t.Errorf("error %v, counts %+v: want an error, and nothing accepted that is not written down", err, load.snapshot())
 	}
@@ -422,69 +388,8 @@ func TestLoadKeepsItsRate(t *testing.T) {
 	if diff := cmp.Diff(LoadCounts{Accepted: 100, Sessions: got.Sessions}, got); diff != "" || got.Sessions < 25 || got.Sessions > 29 {
 		t.Errorf("-want +got:\n%s\n%d sessions", diff, got.Sessions)
 	}
-	if n := len(records[deliveryRecord](t, file)); n != 100 {
+	if n := len(records[ledger.Arrival](t, file)); n != 100 {
 		t.Errorf("%d messages arrived", n)
-	}
-}
-
-func TestBacklog(t *testing.T) {
-	now := time.Now()
-	b := backlog{limit: 2, interval: time.Second, slot: now}
-	take := func(after time.Duration, want job) {
-		t.Helper()
-		at := now.Add(after)
-		j, slot, ok := b.first(at)
-		if !ok || j.seq != want.seq || j.attempts != want.attempts || slot.After(at) {
-			t.Fatalf("at %v: message %d, attempt %d, in %v, %v; want %d, %d", after, j.seq, j.attempts, slot.Sub(now), ok, want.seq, want.attempts)
-		}
-		b.take(j, at)
-	}
-	retry := func(seq, attempts int, due time.Duration) attempted {
-		return attempted{job: job{seq: seq, attempts: attempts, due: now.Add(due)}}
-	}
-	take(0, job{seq: 0})
-	if _, slot, _ := b.first(now); slot.Sub(now) != time.Second {
-		t.Errorf("the second slot is at %v", slot.Sub(now))
-	}
-	b.settle(retry(0, 1, 5*time.Second))
-	take(time.Second, job{seq: 1}) // the retry is not due yet
-	if _, slot, ok := b.first(now); !ok || slot.Sub(now) != 5*time.Second {
-		t.Errorf("the retry is at %v, %v", slot.Sub(now), ok)
-	}
-	take(5*time.Second, job{seq: 0, attempts: 1})
-	if _, _, ok := b.first(now); ok || b.empty() {
-		t.Error("two attempts are in flight, and nothing is to be sent")
-	}
-	b.settle(retry(0, 2, 9*time.Second))
-	b.settle(attempted{job: job{seq: 1, attempts: 1}, accepted: true})
-	if b.empty() {
-		t.Error("forgot a retry")
-	}
-	b.over = true
-	if _, _, ok := b.first(now); ok || !b.empty() {
-		t.Error("goes on after its end")
-	}
-}
-
-func TestBacklogPrefersRetriesAndBoundsCatchUp(t *testing.T) {
-	now := time.Now()
-	b := backlog{interval: time.Millisecond, slot: now.Add(-time.Hour)}
-	b.inFlight = 1
-	b.settle(attempted{job: job{seq: 7, attempts: 1, due: now}})
-	if j, _, _ := b.first(now); j.seq != 7 {
-		t.Errorf("a new message %d goes before the one that is due", j.seq)
-	}
-	burst := 0
-	for {
-		j, at, _ := b.first(now)
-		if at.After(now) {
-			break
-		}
-		b.take(j, now)
-		burst++
-	}
-	if most := int(catchUp/b.interval) + 2; burst > most {
-		t.Errorf("%d messages at once after an hour, want at most %d", burst, most)
 	}
 }
 
@@ -540,7 +445,7 @@ func TestProof(t *testing.T) {
 	if got := load.snapshot(); got.Ambiguous != 7 || got.Cut != 7 || got.Accepted != 200 {
 		t.Errorf("counts %+v", got)
 	}
-	res, err := auditFiles(loadFile, sinkFile)
+	res, err := ledger.AuditFiles(loadFile, sinkFile)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -558,11 +463,11 @@ func TestProof(t *testing.T) {
 		t.Fatal(err)
 	}
 	without := bytes.ReplaceAll(b, []byte(`"r/77"`), []byte(`"r/777"`))
-	ledger, err := os.ReadFile(loadFile)
+	sent, err := os.ReadFile(loadFile)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if res, err := Audit(bytes.NewReader(ledger), bytes.NewReader(without)); err != nil || res.Lost != 1 || res.LostIDs[0] != "r/77" || res.OK() {
+	if res, err := Audit(bytes.NewReader(sent), bytes.NewReader(without)); err != nil || res.Lost != 1 || res.LostIDs[0] != "r/77" || res.OK() {
 		t.Errorf("a lost message was found to be %+v, %v", res, err)
 	}
 }

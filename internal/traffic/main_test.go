@@ -5,6 +5,7 @@ package traffic
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -16,6 +17,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mailha/mailha/internal/traffic/ledger"
 )
 
 const (
@@ -104,31 +107,43 @@ func waitUntil(t *testing.T, limit time.Duration, what string, done func() bool)
 	}
 }
 
-func tempLedger(t *testing.T) (path string, l *ledger) {
+func tempLedger(t *testing.T) (path string, l *ledger.Ledger) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "ledger")
-	l, err := openLedger(path)
+	l, err := ledger.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { l.close() })
+	t.Cleanup(func() { l.Close() })
 	return path, l
 }
 
 // records reads a ledger file.
-func records[T interface{ check() error }](t *testing.T, path string) (all []T) {
+func records[T ledger.Record](t *testing.T, path string) (all []T) {
 	t.Helper()
 	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := readLedger(bytes.NewReader(b), func(r T) error {
+	if _, err := ledger.Read(bytes.NewReader(b), func(r T) error {
 		all = append(all, r)
 		return nil
 	}); err != nil {
 		t.Fatal(err)
 	}
 	return all
+}
+
+// lines writes records as the ledgers do.
+func lines(t testing.TB, recs ...any) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	for _, r := range recs {
+		if err := json.NewEncoder(&b).Encode(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return b.Bytes()
 }
 
 func TestExitStatus(t *testing.T) {
@@ -140,9 +155,9 @@ func TestExitStatus(t *testing.T) {
 		}
 		return path
 	}
-	load := file("load", sendRecord{ID: "r/0", Outcome: accepted, Hash: "a"})
-	good := file("good", deliveryRecord{ID: "r/0", Rcpts: []string{"t"}, Hash: "a"})
-	bad := file("bad", deliveryRecord{ID: "r/0", Rcpts: []string{"t"}, Hash: "b"})
+	load := file("load", ledger.Attempt{ID: "r/0", Outcome: ledger.Accepted, Hash: "a"})
+	good := file("good", ledger.Arrival{ID: "r/0", Rcpts: []string{"t"}, Hash: "a"})
+	bad := file("bad", ledger.Arrival{ID: "r/0", Rcpts: []string{"t"}, Hash: "b"})
 	empty := file("empty")
 	for _, tt := range []struct {
 		args string

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/mailha/mailha/internal/traffic/smtp"
 )
 
 // maxAttempts bounds the greetings waited for at a time, and so the ports in use: enough for one every 20 ms that each
@@ -208,9 +210,9 @@ func (p *probe) greet(ctx context.Context) {
 	}
 	defer conn.Close()
 	defer context.AfterFunc(attempt, func() { conn.SetReadDeadline(time.Now()) })()
-	r, err := readReply(bufio.NewReader(conn))
+	r, err := smtp.ReadReply(bufio.NewReader(conn))
 	at := time.Now()
-	if err == nil && r.code == 220 {
+	if err == nil && r.Code == 220 {
 		p.update(func() {
 			p.banner.success(at)
 			p.counts.Greetings++

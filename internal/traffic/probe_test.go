@@ -65,7 +65,7 @@ func testProbe() ProbeConfig {
 // startProbe runs a probe until the test ends.
 func startProbe(t *testing.T, cfg ProbeConfig) *probe {
 	t.Helper()
-	if err := cfg.check(); err != nil {
+	if err := cfg.Check(); err != nil {
 		t.Fatal(err)
 	}
 	p := &probe{cfg: cfg}

@@ -13,6 +13,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/mailha/mailha/internal/traffic/ledger"
+	"github.com/mailha/mailha/internal/traffic/tool"
 )
 
 // TestWholeStory starts all three as processes: a load straight to a sink, which a probe watches.
@@ -66,7 +69,7 @@ func TestWholeStory(t *testing.T) {
 	if diff := cmp.Diff(want, loaded); diff != "" || loaded.Sessions < 7 || sunk.Duplicates+sunk.Refused > 0 {
 		t.Errorf("-want +got:\n%s\nsink %+v", diff, sunk)
 	}
-	res, err := auditFiles(loadFile, sinkFile)
+	res, err := ledger.AuditFiles(loadFile, sinkFile)
 	if err != nil || !res.OK() || res.Delivered != loaded.Accepted || res.Duplicated > 0 {
 		t.Errorf("audit %+v, %v", res, err)
 	}
@@ -94,12 +97,12 @@ func TestLoadEndsByItself(t *testing.T) {
 
 func TestStartFailures(t *testing.T) {
 	ctx := deadline(t, 30*time.Second)
-	ledger := filepath.Join(t.TempDir(), "l")
-	_, err := StartSink(ctx, asCommand, SinkConfig{Listen: []string{"192.0.2.1:25"}, Ledger: ledger})
-	if !errors.Is(err, ErrExited) || !strings.Contains(err.Error(), "192.0.2.1:25") {
+	file := filepath.Join(t.TempDir(), "l")
+	_, err := StartSink(ctx, asCommand, SinkConfig{Listen: []string{"192.0.2.1:25"}, Ledger: file})
+	if !errors.Is(err, tool.ErrExited) || !strings.Contains(err.Error(), "192.0.2.1:25") {
 		t.Errorf("a foreign address: %v", err)
 	}
-	if _, err := StartLoad(ctx, asCommand, LoadConfig{To: "127.0.0.1:25", Ledger: ledger, Run: "a/b", RcptDomain: "d"}); err == nil {
+	if _, err := StartLoad(ctx, asCommand, LoadConfig{To: "127.0.0.1:25", Ledger: file, Run: "a/b", RcptDomain: "d"}); err == nil {
 		t.Error("started without a valid run")
 	}
 	none := func(ctx context.Context, argv ...string) *exec.Cmd {
@@ -161,41 +164,26 @@ func TestArgvGivesTheSameConfig(t *testing.T) {
 		To: "[::1]:25", Run: "r", RcptDomain: "d", Ledger: "a b", Rate: 0.5, Sessions: 3, PerSession: 4, Messages: 5, For: time.Minute,
 		Grace: -1, Retry: time.Hour, ConnectTimeout: 1, ReplyTimeout: 2, From: "", Helo: "h", Seed: 1<<64 - 1,
 	}
-	args, err := argv(&want, "load")
+	args, err := tool.Argv(&want, "load")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var got LoadConfig
-	if err := parse(&got, "load", args[1:], t.Output()); err != nil {
+	if err := tool.Parse(&got, "load", args[1:], t.Output()); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(want, got); diff != "" || want.From == "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 	sink := SinkConfig{Listen: []string{"a:1", "[::]:2"}, Ledger: "l", Delay: time.Second, DelayFor: "-x=y"}
-	if args, err = argv(&sink, "sink"); err != nil {
+	if args, err = tool.Argv(&sink, "sink"); err != nil {
 		t.Fatal(err)
 	}
 	var back SinkConfig
-	if err := parse(&back, "sink", args[1:], t.Output()); err != nil {
+	if err := tool.Parse(&back, "sink", args[1:], t.Output()); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(sink, back); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
-	}
-}
-
-func TestRate(t *testing.T) {
-	for in, want := range map[string]Rate{"50/s": 50, "50": 50, "3000/m": 50, "1800/h": 0.5, "0.5/s": 0.5, "100000": 100000} {
-		var r Rate
-		if err := r.Set(in); err != nil || r != want {
-			t.Errorf("%q: %v, %v; want %v", in, r, err, want)
-		}
-	}
-	for _, in := range []string{"", "0", "-1/s", "1/d", "1/", "x/s", "NaN", "Inf", "100001", "1/s/s"} {
-		r := Rate(7)
-		if err := r.Set(in); err == nil || r != 7 {
-			t.Errorf("%q gave %v", in, r)
-		}
 	}
 }

@@ -15,6 +15,10 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/mailha/mailha/internal/traffic/ledger"
+	"github.com/mailha/mailha/internal/traffic/letter"
+	"github.com/mailha/mailha/internal/traffic/smtp"
 )
 
 // sinkName is what the sink calls itself. An MTA takes a peer of its own name for a mail loop, so no node may have it.
@@ -41,7 +45,7 @@ type SinkCounts struct {
 // sink is a strict SMTP server that keeps nothing of a message but a record.
 type sink struct {
 	cfg    SinkConfig
-	ledger *ledger
+	ledger *ledger.Ledger
 
 	mu     sync.Mutex
 	counts SinkCounts
@@ -51,7 +55,7 @@ type sink struct {
 // delivery is one message for one recipient.
 type delivery struct{ id, rcpt string }
 
-func newSink(cfg SinkConfig, l *ledger) *sink {
+func newSink(cfg SinkConfig, l *ledger.Ledger) *sink {
 	return &sink{cfg: cfg, ledger: l, seen: make(map[delivery]struct{})}
 }
 
@@ -113,8 +117,8 @@ func (s *sink) snapshot() SinkCounts {
 }
 
 // record puts a message in the ledger and only then in the counts.
-func (s *sink) record(r deliveryRecord) error {
-	if err := s.ledger.append(r); err != nil {
+func (s *sink) record(r ledger.Arrival) error {
+	if err := s.ledger.Append(r); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -146,7 +150,7 @@ func (s *sink) delayFor(rcpts []string) time.Duration {
 type sinkSession struct {
 	*sink
 	conn   net.Conn
-	lines  lineReader
+	lines  smtp.LineReader
 	out    *bufio.Writer
 	hello  string // EHLO, HELO or empty
 	mail   bool   // a transaction is open
@@ -159,7 +163,7 @@ func (s *sink) session(ctx context.Context, conn net.Conn) {
 	defer context.AfterFunc(ctx, func() { conn.SetReadDeadline(time.Now()) })()
 	s.count(func(c *SinkCounts) { c.Sessions++ })
 	ss := &sinkSession{sink: s, conn: conn, out: bufio.NewWriter(conn)}
-	ss.lines.br = bufio.NewReader(conn)
+	ss.lines.Reader = bufio.NewReader(conn)
 	ss.reply("220 " + sinkName + " ESMTP")
 	for !ss.step(ctx) {
 	}
@@ -169,15 +173,15 @@ func (s *sink) session(ctx context.Context, conn net.Conn) {
 // step answers one command and reports whether the session is over.
 func (s *sinkSession) step(ctx context.Context) (over bool) {
 	// Replies to a pipelined group go out together (RFC 2920 section 3.2).
-	if s.lines.br.Buffered() == 0 && s.out.Flush() != nil {
+	if s.lines.Reader.Buffered() == 0 && s.out.Flush() != nil {
 		return true
 	}
 	line, err := s.line(ctx, maxCommand)
 	switch {
-	case errors.Is(err, errLongLine):
+	case errors.Is(err, smtp.ErrLongLine):
 		s.refuse("500 5.5.6 Line too long")
 		return false
-	case errors.Is(err, errBareLineEnd):
+	case errors.Is(err, smtp.ErrBareLineEnd):
 		s.refuse("500 5.5.2 Line end other than CRLF")
 		return false
 	case err != nil:
@@ -190,7 +194,7 @@ func (s *sinkSession) step(ctx context.Context) (over bool) {
 	}
 	switch cmd.verb {
 	case "EHLO", "HELO", "DATA":
-		if s.lines.br.Buffered() > 0 {
+		if s.lines.Reader.Buffered() > 0 {
 			s.refuse("503 5.5.0 This command must be the last of a pipelined group")
 			return true
 		}
@@ -211,7 +215,7 @@ func (s *sinkSession) line(ctx context.Context, limit int) ([]byte, error) {
 	if ctx.Err() != nil { // the line above may have undone what session does at the end of ctx
 		s.conn.SetReadDeadline(time.Now())
 	}
-	return s.lines.next(limit)
+	return s.lines.Next(limit)
 }
 
 // hangUp says 421 where the client may still hear it.
@@ -320,32 +324,32 @@ func (s *sinkSession) data(ctx context.Context) (over bool) {
 
 // receive reads a message to its end. Only a lone dot between two CRLF ends it; whatever is wrong with the message is
 // told afterwards, so that its text is never taken for commands.
-func (s *sinkSession) receive(ctx context.Context) (deliveryRecord, error) {
-	var rec deliveryRecord
+func (s *sinkSession) receive(ctx context.Context) (ledger.Arrival, error) {
+	var rec ledger.Arrival
 	var wrong error
 	hash := sha256.New()
 	inBody, start := false, true
 	for {
 		// The dot that stuffing added comes on top of the longest line.
-		line, err := s.line(ctx, maxTextLine+1)
+		line, err := s.line(ctx, letter.MaxTextLine+1)
 		atStart := start
-		start = s.lines.crlf
+		start = s.lines.CRLF
 		switch {
-		case errors.Is(err, errLongLine):
+		case errors.Is(err, smtp.ErrLongLine):
 			wrong = refusal("554 5.6.0 Line longer than 998 octets")
 			continue
-		case errors.Is(err, errBareLineEnd):
+		case errors.Is(err, smtp.ErrBareLineEnd):
 			wrong = refusal("554 5.6.0 Line end other than CRLF")
 			continue
 		case err != nil:
-			return deliveryRecord{}, err
+			return ledger.Arrival{}, err
 		}
 		if atStart && bytes.HasPrefix(line, []byte(".")) {
 			if line = line[1:]; len(line) == 0 {
 				break
 			}
 		}
-		if len(line) > maxTextLine {
+		if len(line) > letter.MaxTextLine {
 			wrong = refusal("554 5.6.0 Line longer than 998 octets")
 		}
 		if rec.Size += len(line) + 2; rec.Size > maxMessage {
@@ -358,19 +362,9 @@ func (s *sinkSession) receive(ctx context.Context) (deliveryRecord, error) {
 		case len(line) == 0:
 			inBody = true
 		case rec.ID == "":
-			rec.ID = idFromHeader(string(line))
+			rec.ID = letter.IDFromHeader(string(line))
 		}
 	}
 	rec.Hash = hex.EncodeToString(hash.Sum(nil))
 	return rec, wrong
-}
-
-// idFromHeader gives the message id if the line is the header that carries one.
-func idFromHeader(line string) string {
-	name, value, _ := strings.Cut(line, ":")
-	value = strings.TrimSpace(value)
-	if !strings.EqualFold(name, idHeader) || !validID(value) {
-		return ""
-	}
-	return value
 }

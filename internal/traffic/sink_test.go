@@ -6,13 +6,16 @@ import (
 	"bufio"
 	"context"
 	"net"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/mailha/mailha/internal/traffic/ledger"
+	"github.com/mailha/mailha/internal/traffic/letter"
+	"github.com/mailha/mailha/internal/traffic/smtp"
 )
 
 // testSink is a sink that serves on the loopback, IPv4 and IPv6.
@@ -76,8 +79,8 @@ func (c *client) say(text string, codes ...int) {
 		c.t.Fatal(err)
 	}
 	for _, want := range codes {
-		r, err := readReply(c.br)
-		if err != nil || r.code != want {
+		r, err := smtp.ReadReply(c.br)
+		if err != nil || r.Code != want {
 			c.t.Fatalf("reply to %.60q: %v, %v; want %d", text, r, err, want)
 		}
 	}
@@ -140,7 +143,7 @@ func TestSinkDialogue(t *testing.T) {
 					c.wantEOF()
 				}
 			}
-			if got := len(records[deliveryRecord](t, file)); got != tt.messages*len(s.addrs) {
+			if got := len(records[ledger.Arrival](t, file)); got != tt.messages*len(s.addrs) {
 				t.Errorf("%d messages in the ledger, want %d by each of %v", got, tt.messages, s.addrs)
 			}
 		})
@@ -174,9 +177,9 @@ func TestSinkCountsDuplicates(t *testing.T) {
 	if diff := cmp.Diff(want, s.snapshot()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	first := records[deliveryRecord](t, file)[0]
+	first := records[ledger.Arrival](t, file)[0]
 	if first.ID != "r/1" || first.From != "a@b" || !slices.Equal(first.Rcpts, []string{"a@x", "b@x"}) ||
-		first.Hash != hashOf([]byte("body\r\n")) || first.Size != len(id)+2 || time.Since(first.At) > time.Minute {
+		first.Hash != letter.Hash([]byte("body\r\n")) || first.Size != len(id)+2 || time.Since(first.At) > time.Minute {
 		t.Errorf("recorded %+v", first)
 	}
 }
@@ -198,7 +201,7 @@ func TestSinkDelay(t *testing.T) {
 	before := s.snapshot().Messages
 	c.say("x\r\n.\r\n")
 	waitUntil(t, delay/2, "the slow message is recorded before its delay is over", func() bool {
-		return len(records[deliveryRecord](t, file)) == before+1
+		return len(records[ledger.Arrival](t, file)) == before+1
 	})
 	c.conn.Close()
 }
@@ -224,12 +227,9 @@ func TestSinkStopsPolitely(t *testing.T) {
 }
 
 func TestSinkRefusesWhatItCannotRecord(t *testing.T) {
-	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer full.Close()
-	s := serveTestSink(t, newSink(SinkConfig{}, &ledger{f: full}))
+	_, l := tempLedger(t)
+	l.Close()
+	s := serveTestSink(t, newSink(SinkConfig{}, l))
 	c := dialSink(t, s.addrs[0])
 	c.say("EHLO c\r\n", 220, 250)
 	for range 2 {

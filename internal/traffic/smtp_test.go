@@ -5,14 +5,16 @@ package traffic
 import (
 	"bufio"
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"io"
 	"net"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/mailha/mailha/internal/traffic/ledger"
+	"github.com/mailha/mailha/internal/traffic/letter"
+	"github.com/mailha/mailha/internal/traffic/smtp"
 )
 
 func TestParseCommand(t *testing.T) {
@@ -107,7 +109,7 @@ func FuzzParseCommand(f *testing.F) {
 		c, err := parseCommand(line)
 		if err != nil {
 			bad, ok := errors.AsType[refusal](err)
-			if _, rerr := readReply(bufio.NewReader(strings.NewReader(string(bad) + "\r\n"))); !ok || rerr != nil {
+			if _, rerr := smtp.ReadReply(bufio.NewReader(strings.NewReader(string(bad) + "\r\n"))); !ok || rerr != nil {
 				t.Errorf("error %v is no reply: %v", err, rerr)
 			}
 			return
@@ -131,77 +133,22 @@ func FuzzParseCommand(f *testing.F) {
 	})
 }
 
-func TestReadReply(t *testing.T) {
-	long := strings.Repeat("x", maxReplyLine)
-	for _, tt := range []struct {
-		in   string
-		want reply
-		rest string
-		err  error
-	}{
-		{in: "220 ok\r\n", want: reply{220, "ok"}},
-		{in: "250\r\n", want: reply{250, ""}},
-		{in: "250 \r\n250 next\r\n", want: reply{250, ""}, rest: "250 next\r\n"},
-		{in: "250-a\r\n250-\r\n250 b\r\n", want: reply{250, "a; ; b"}},
-		{in: "250-a\r\n250\r\n", want: reply{250, "a; "}},
-		{in: "250-a\r\n354 b\r\n", err: errMalformedReply},
-		{in: "250 ok\n", err: errMalformedReply},
-		{in: "250 o\rk\r\n", err: errMalformedReply},
-		{in: "25\r\n", err: errMalformedReply},
-		{in: "250ok\r\n", err: errMalformedReply},
-		{in: "150 ok\r\n", err: errMalformedReply},
-		{in: "660 ok\r\n", err: errMalformedReply},
-		{in: "2x0 ok\r\n", err: errMalformedReply},
-		{in: "\r\n", err: errMalformedReply},
-		{in: "250 " + long + "\r\n", err: errMalformedReply},
-		{in: strings.Repeat("250-a\r\n", maxReplyLines) + "250 b\r\n", err: errMalformedReply},
-		{in: "", err: io.EOF},
-		{in: "250 ok", err: io.EOF},
-		{in: "250 ok\r", err: io.EOF},
-		{in: "250-ok\r\n", err: io.EOF},
-	} {
-		br := bufio.NewReader(strings.NewReader(tt.in))
-		got, err := readReply(br)
-		if !errors.Is(err, tt.err) || got != tt.want {
-			t.Errorf("%.40q: %v, %v; want %v, %v", tt.in, got, err, tt.want, tt.err)
-		}
-		if rest, _ := io.ReadAll(br); tt.err == nil && string(rest) != tt.rest {
-			t.Errorf("%.40q: left %q", tt.in, rest)
-		}
-	}
-}
-
-func FuzzReadReply(f *testing.F) {
-	for _, s := range []string{"220 ok\r\n", "250-a\r\n250 b\r\n", "421 4.3.2 bye\r\n", "250\r\n", "250-a\r\n251 b\r\n", "250 a\n", "\r\n", "250 \xff\r\n"} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		r, err := readReply(bufio.NewReader(bytes.NewReader(b)))
-		if err != nil {
-			return
-		}
-		if r.code < 200 || r.code > 559 || !bytes.HasPrefix(b, []byte(r.String()[:3])) || strings.ContainsAny(r.text, "\r\n") {
-			t.Errorf("%q gave %v", b, r)
-		}
-	})
-}
-
 // receiveAll gives what the sink makes of input after its 354, and what it leaves of it.
-func receiveAll(t *testing.T, input []byte) (deliveryRecord, []byte, error) {
+func receiveAll(t *testing.T, input []byte) (ledger.Arrival, []byte, error) {
 	t.Helper()
 	conn, other := net.Pipe()
 	defer conn.Close()
 	defer other.Close()
 	s := &sinkSession{conn: conn}
-	s.lines.br = bufio.NewReader(bytes.NewReader(input))
+	s.lines.Reader = bufio.NewReader(bytes.NewReader(input))
 	rec, err := s.receive(t.Context())
-	rest, _ := io.ReadAll(s.lines.br)
+	rest, _ := io.ReadAll(s.lines.Reader)
 	return rec, rest, err
 }
 
 func TestReceive(t *testing.T) {
 	tooLong, lineEnd := refusal("554 5.6.0 Line longer than 998 octets"), refusal("554 5.6.0 Line end other than CRLF")
-	longest := strings.Repeat("x", maxTextLine)
+	longest := strings.Repeat("x", letter.MaxTextLine)
 	for _, tt := range []struct {
 		name, in, id, body, rest string
 		err                      error
@@ -227,16 +174,11 @@ func TestReceive(t *testing.T) {
 			if !errors.Is(err, tt.err) || string(rest) != tt.rest {
 				t.Fatalf("error %v, left %q; want %v, %q", err, rest, tt.err, tt.rest)
 			}
-			if err == nil && (rec.ID != tt.id || rec.Hash != hashOf([]byte(tt.body))) {
-				t.Errorf("id %q, hash %s; want %q, %s", rec.ID, rec.Hash, tt.id, hashOf([]byte(tt.body)))
+			if err == nil && (rec.ID != tt.id || rec.Hash != letter.Hash([]byte(tt.body))) {
+				t.Errorf("id %q, hash %s; want %q, %s", rec.ID, rec.Hash, tt.id, letter.Hash([]byte(tt.body)))
 			}
 		})
 	}
-}
-
-func hashOf(b []byte) string {
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:])
 }
 
 // FuzzReceive holds the sink to the one definition of a message's end, and to giving back what a client stuffed.
@@ -258,42 +200,25 @@ func FuzzReceive(f *testing.F) {
 
 		body := bytes.ReplaceAll(bytes.ReplaceAll(in, []byte("\r"), nil), []byte("\n"), []byte("\r\n"))
 		body = append(body, "\r\n"...)
-		m := message{data: append([]byte("a: b\r\n\r\n"), body...)}
-		rec, rest, err := receiveAll(t, m.wire())
+		m := letter.Message{Data: append([]byte("a: b\r\n\r\n"), body...)}
+		rec, rest, err := receiveAll(t, m.Wire())
 		if _, isRefusal := errors.AsType[refusal](err); isRefusal {
 			return // a line too long
 		}
-		if err != nil || len(rest) > 0 || rec.Hash != hashOf(body) || rec.Size != len(m.data) {
+		if err != nil || len(rest) > 0 || rec.Hash != letter.Hash(body) || rec.Size != len(m.Data) {
 			t.Errorf("%q came back as %d octets with another hash, left %q, error %v", body, rec.Size, rest, err)
 		}
 	})
 }
 
-func TestMessage(t *testing.T) {
-	e := envelope{run: "r", from: "f@load.test", domain: "sink.test", seed: 7}
-	dots, sizes := 0, make(map[int]bool)
+// What the load sends is what the sink writes down.
+func TestMessageIsReceived(t *testing.T) {
+	e := letter.Envelope{Run: "r", From: "f@load.test", Domain: "sink.test", Seed: 7}
 	for seq := range 200 {
-		m := e.message(seq, time.Unix(0, 0))
-		if again := e.message(seq, time.Unix(0, 0)); again.hash != m.hash || !bytes.Equal(again.data, m.data) {
-			t.Fatalf("message %d is another when it is made again", seq)
-		}
-		_, body, _ := bytes.Cut(m.data, []byte("\r\n\r\n"))
-		if len(body) < minBody || len(body) > maxBody+maxTextLine+4 {
-			t.Errorf("message %d has a body of %d octets", seq, len(body))
-		}
-		sizes[len(body)] = true
-		if bytes.Contains(body, []byte("\r\n.\r\n")) {
-			dots++
-		}
-		rec, rest, err := receiveAll(t, m.wire())
-		if err != nil || len(rest) > 0 || rec.ID != m.id || rec.Hash != m.hash || rec.Size != len(m.data) {
+		m := e.Message(seq, time.Unix(0, 0))
+		rec, rest, err := receiveAll(t, m.Wire())
+		if err != nil || len(rest) > 0 || rec.ID != m.ID || rec.Hash != m.Hash || rec.Size != len(m.Data) {
 			t.Fatalf("message %d was received as %+v, %v", seq, rec, err)
 		}
-	}
-	if dots < 100 || len(sizes) < 150 {
-		t.Errorf("only %d of 200 messages have a line of one dot, and only %d sizes", dots, len(sizes))
-	}
-	if a, b := e.message(1, time.Now()), (envelope{run: "r", seed: 8}).message(1, time.Now()); a.hash == b.hash {
-		t.Error("the seed makes no difference")
 	}
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package traffic
+package ledger
 
 import (
 	"bufio"
@@ -12,26 +12,28 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/mailha/mailha/internal/traffic/letter"
 )
 
-// outcome says what an attempt to send a message came to.
-type outcome string
+// Outcome says what an attempt to send a message came to.
+type Outcome string
 
 const (
-	// accepted: the final 250 was read, so the MTA is responsible for the message.
-	accepted outcome = "accepted"
-	// refused: the MTA can't have taken the message; it is to be sent again.
-	refused outcome = "refused"
-	// ambiguous: the final dot was sent and its reply never read, so the MTA may have taken the message (RFC 1047). It is
+	// Accepted: the service said that it has taken the message, and is responsible for it.
+	Accepted Outcome = "accepted"
+	// Refused: the service can't have taken the message; it is to be sent again.
+	Refused Outcome = "refused"
+	// Ambiguous: all of the message was sent and the answer never read, so the service may have taken it (RFC 1047). It is
 	// sent again, which may make a duplicate.
-	ambiguous outcome = "ambiguous"
+	Ambiguous Outcome = "ambiguous"
 )
 
-// sendRecord is a line in the ledger of a load: one attempt.
-type sendRecord struct {
+// Attempt is a line in the ledger of a load: one attempt to have a message taken.
+type Attempt struct {
 	ID      string    `json:"id"`
-	Outcome outcome   `json:"outcome"`
-	Attempt int       `json:"attempt"` // from 1
+	Outcome Outcome   `json:"outcome"`
+	Number  int       `json:"attempt"` // from 1
 	Rcpt    string    `json:"rcpt"`
 	Size    int       `json:"size"` // octets as sent, before dot-stuffing
 	Hash    string    `json:"hash"` // of the body
@@ -39,20 +41,20 @@ type sendRecord struct {
 	At      time.Time `json:"at"`
 }
 
-func (r sendRecord) check() error {
+func (r Attempt) check() error {
 	switch r.Outcome {
-	case accepted, refused, ambiguous:
+	case Accepted, Refused, Ambiguous:
 	default:
 		return fmt.Errorf("unknown outcome %q", r.Outcome)
 	}
-	if !validID(r.ID) {
+	if !letter.ValidID(r.ID) {
 		return fmt.Errorf("malformed message id %q", r.ID)
 	}
 	return nil
 }
 
-// deliveryRecord is a line in the ledger of a sink: one message that was received in full.
-type deliveryRecord struct {
+// Arrival is a line in the ledger of a sink: one message that was received, or found, in full.
+type Arrival struct {
 	ID    string    `json:"id"`   // empty for mail that is not of a load, such as bounces
 	From  string    `json:"from"` // empty for the null sender
 	Rcpts []string  `json:"rcpts"`
@@ -61,8 +63,8 @@ type deliveryRecord struct {
 	At    time.Time `json:"at"`
 }
 
-func (r deliveryRecord) check() error {
-	if r.ID != "" && !validID(r.ID) {
+func (r Arrival) check() error {
+	if r.ID != "" && !letter.ValidID(r.ID) {
 		return fmt.Errorf("malformed message id %q", r.ID)
 	}
 	if len(r.Rcpts) == 0 {
@@ -71,19 +73,25 @@ func (r deliveryRecord) check() error {
 	return nil
 }
 
-// maxRecord bounds a line of a ledger: maxRecipients addresses of RFC 5321's greatest length fit in.
+// Record is what a ledger is made of.
+type Record interface {
+	Attempt | Arrival
+	check() error
+}
+
+// maxRecord bounds a line of a ledger: a thousand addresses of RFC 5321's greatest length fit in.
 const maxRecord = 1 << 20
 
-// ledger is an append-only file of JSON lines for many goroutines. Each record is one write, so that it is in the file
+// Ledger is an append-only file of JSON lines for many goroutines. Each record is one write, so that it is in the file
 // whole, or cut short at the end, whenever the process dies.
-type ledger struct {
+type Ledger struct {
 	mu  sync.Mutex
 	f   *os.File
 	err error
 }
 
-// openLedger opens or creates the file and cuts off a torn last line that a killed writer left.
-func openLedger(path string) (*ledger, error) {
+// Open opens or creates the file and cuts off a torn last line that a killed writer left.
+func Open(path string) (*Ledger, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("open ledger: %w", err)
@@ -92,7 +100,7 @@ func openLedger(path string) (*ledger, error) {
 		f.Close()
 		return nil, fmt.Errorf("open ledger %s: %w", path, err)
 	}
-	return &ledger{f: f}, nil
+	return &Ledger{f: f}, nil
 }
 
 func cutTornLine(f *os.File) error {
@@ -111,8 +119,8 @@ func cutTornLine(f *os.File) error {
 	return f.Truncate(end - int64(len(tail)-whole))
 }
 
-// append writes v as a line. After a failure every later call fails as well, since the file may end in half a line.
-func (l *ledger) append(v any) error {
+// Append writes v as a line. After a failure every later call fails as well, since the file may end in half a line.
+func (l *Ledger) Append(v any) error {
 	line, err := json.Marshal(v)
 	if err != nil {
 		return fmt.Errorf("ledger %s: %w", l.f.Name(), err)
@@ -125,11 +133,12 @@ func (l *ledger) append(v any) error {
 	return l.err
 }
 
-func (l *ledger) close() error { return l.f.Close() }
+// Close closes the file.
+func (l *Ledger) Close() error { return l.f.Close() }
 
-// readLedger calls each for every record. A last line without a line end is one whose writer died before it acted on
+// Read calls each for every record. A last line without a line end is one whose writer died before it acted on
 // it: it is left out and reported as torn.
-func readLedger[T interface{ check() error }](r io.Reader, each func(T) error) (torn bool, err error) {
+func Read[T Record](r io.Reader, each func(T) error) (torn bool, err error) {
 	br := bufio.NewReaderSize(r, maxRecord)
 	for n := 1; ; n++ {
 		line, err := br.ReadSlice('\n')
@@ -158,3 +167,6 @@ func readLedger[T interface{ check() error }](r io.Reader, each func(T) error) (
 		}
 	}
 }
+
+// Clip keeps a foreign text to a length that fits a ledger.
+func Clip(s string) string { return s[:min(len(s), 500)] }
