@@ -53,6 +53,7 @@ func (s *Service) tidy(ctx context.Context, facts Facts, state unit.State) error
 	}
 	took := time.Since(begin).Round(time.Millisecond)
 	switch {
+	case path == "" && did == "": // nothing that could have been damaged
 	case clean:
 		s.log.Info("the last run ended cleanly", "last_node", last.Node, "epoch", last.Epoch+1, "took", took)
 	case found:

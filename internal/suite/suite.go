@@ -8,11 +8,12 @@ package suite
 
 import (
 	"github.com/mailha/mailha/agents"
+	"github.com/mailha/mailha/agents/internet"
 	"github.com/mailha/mailha/agents/mta"
 	"github.com/mailha/mailha/agents/service"
 )
 
 // Types lists the agents in the order in which people are shown them.
 func Types() []agents.Type {
-	return []agents.Type{agents.VIPType(), mta.Type(), service.Type()}
+	return []agents.Type{agents.VIPType(), mta.Type(), internet.Type(), service.Type()}
 }

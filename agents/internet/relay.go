@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package internet
+
+import (
+	"context"
+	"net"
+	"net/netip"
+
+	"github.com/mailha/mailha/agents"
+	"github.com/mailha/mailha/agents/mta"
+)
+
+// relay is a Postfix that takes mail in and sends it out.
+type relay struct{ *mta.Postfix }
+
+// Drain lets the deliveries under way finish.
+func (r relay) Drain(ctx context.Context, f agents.Facts, tell func(left int)) (int, error) {
+	return r.Settle(ctx, f, tell)
+}
+
+func newMail(a *agent) *part {
+	postfix := mta.NewPostfix()
+	p := newPart(a, mail, relay{postfix}, prefixed(postfix.Params(), "smtp_"))
+	p.fits = func(ctx context.Context) error {
+		if !a.outbound {
+			return nil
+		}
+		o, err := postfix.Outbound(ctx)
+		if err != nil {
+			return err
+		}
+		return leavesBy(o, a.addrs())
+	}
+	p.advise = func(ctx context.Context) ([]string, error) {
+		o, err := postfix.Outbound(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return disagreements(ctx, net.DefaultResolver, o.Name, a.addrs()), nil
+	}
+	return p
+}
+
+// addrs are the secondary addresses, as far as they can be read.
+func (a *agent) addrs() []netip.Addr {
+	prefixes, err := a.vip.Addresses.Prefixes()
+	if err != nil {
+		return nil // who validates the parameter says so
+	}
+	var addrs []netip.Addr
+	for _, p := range prefixes {
+		addrs = append(addrs, p.Addr())
+	}
+	return addrs
+}
+
+// prefixed gives a backend's parameters names of their own, so that several
+// backends fit into one table.
+func prefixed(table agents.Table, prefix string) agents.Table {
+	var own agents.Table
+	for _, p := range table {
+		p.Name = prefix + p.Name
+		if p.Unique != "" {
+			p.Unique = prefix + p.Unique
+		}
+		own = append(own, p)
+	}
+	return own
+}
