@@ -9,8 +9,6 @@ import (
 	"context"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/mailha/mailha/internal/journal"
 	"github.com/mailha/mailha/internal/ocf"
@@ -21,10 +19,7 @@ import (
 var version = "0.0.0"
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	code := run(ctx, os.Args, os.Environ(), os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
+	os.Exit(run(context.Background(), os.Args, os.Environ(), os.Stdout, os.Stderr))
 }
 
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {

@@ -18,6 +18,7 @@ type fake struct {
 	size     agents.Ports
 	name     agents.Text
 	err      error
+	during   func(context.Context) error // instead of err
 	calls    []string
 	deadline time.Duration
 	panics   bool
@@ -43,6 +44,9 @@ func (f *fake) note(ctx context.Context, call string) error {
 	}
 	if d, ok := ctx.Deadline(); ok {
 		f.deadline = time.Until(d)
+	}
+	if f.during != nil {
+		return f.during(ctx)
 	}
 	return f.err
 }

@@ -25,6 +25,10 @@ type action struct {
 // should run here still does.
 func (a action) probe() bool { return a.name == "monitor" && a.interval == 0 }
 
+// glance says whether the call only looks, and has nothing to put in order when
+// it is ended half way.
+func (a action) glance() bool { return a.name == "monitor" && a.depth == agents.DepthShallow }
+
 // environ is what a cluster manager passes: OCF resource agent API 1.1,
 // sections 3.3 and 3.4.
 type environ struct {

@@ -9,10 +9,12 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/mailha/mailha/agents"
@@ -144,6 +146,11 @@ func (p *Program) act(ctx context.Context, t agents.Type, e environ, envErr erro
 	}
 	if envErr != nil && a.name != "stop" {
 		return envErr
+	}
+	if !a.glance() { // to catch signals takes as long as a whole look at an address
+		var stop context.CancelFunc
+		ctx, stop = signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+		defer stop()
 	}
 	ctx, cancel := context.WithTimeout(ctx, a.time(t))
 	defer cancel()

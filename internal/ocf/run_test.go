@@ -3,10 +3,13 @@
 package ocf
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -135,6 +138,25 @@ func TestDeadline(t *testing.T) {
 		call(t, f, []string{"thing", "start"}, tt.environ...)
 		if off := tt.want - f.deadline; off < 0 || off > 500*time.Millisecond {
 			t.Errorf("%q: %s left, want about %s", tt.environ, f.deadline, tt.want)
+		}
+	}
+}
+
+// A signal ends what changes something, or talks to a service, in good order.
+func TestSignalEndsTheAction(t *testing.T) {
+	for _, action := range []string{"start", "stop", "reload-agent", "monitor"} {
+		for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+			f := &fake{during: func(ctx context.Context) error {
+				if err := syscall.Kill(os.Getpid(), sig); err != nil {
+					return err
+				}
+				<-ctx.Done()
+				return context.Cause(ctx)
+			}}
+			code, _, stderr := call(t, f, []string{"thing", action}, good, "OCF_CHECK_LEVEL=10")
+			if got := reasons(stderr); code != Generic || len(got) != 1 || strings.Contains(got[0], "deadline") {
+				t.Errorf("%s, %s: exit code %d, reasons %q", action, sig, code, got)
+			}
 		}
 	}
 }
