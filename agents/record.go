@@ -3,7 +3,6 @@
 package agents
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -30,11 +29,11 @@ type Facts struct {
 // record is what a start leaves behind for the calls that follow it, each of
 // which is a process of its own.
 type record struct {
-	Facts     Facts          `json:"facts"`
-	Addresses []netip.Prefix `json:"addresses,omitempty"` // the resource's own
-	Shared    []netip.Addr   `json:"shared,omitempty"`    // of other resources, on which clients reach it
-	Started   time.Time      `json:"started"`
-	Announced time.Time      `json:"announced"`
+	Facts     Facts          // empty without a service
+	Addresses []netip.Prefix // the resource's own
+	Shared    []netip.Addr   // of other resources, on which clients reach it
+	Started   time.Time
+	Announced time.Time
 }
 
 // reach is where clients find the resource: all that is not known to have ports
@@ -71,7 +70,7 @@ func joined(addrs []netip.Addr) string {
 // so that a record always speaks of this boot.
 type records struct{ dir, instance string }
 
-func (r records) path() string { return filepath.Join(r.dir, fileName(r.instance)+".json") }
+func (r records) path() string { return filepath.Join(r.dir, fileName(r.instance)+".note") }
 
 // load returns false when there is no record: nothing was started here.
 func (r records) load() (rec record, found bool, err error) {
@@ -82,7 +81,7 @@ func (r records) load() (rec record, found bool, err error) {
 	if err != nil {
 		return record{}, false, fmt.Errorf("read state of %s: %w", r.instance, err)
 	}
-	if err := json.Unmarshal(data, &rec); err != nil {
+	if err := rec.UnmarshalText(data); err != nil {
 		return record{}, false, fmt.Errorf("read state of %s from %s: %w", r.instance, r.path(), err)
 	}
 	return rec, true, nil
@@ -90,23 +89,23 @@ func (r records) load() (rec record, found bool, err error) {
 
 // save needs no fsync: after a crash of the machine the record must be gone anyhow.
 func (r records) save(rec record) error {
-	if err := replaceJSON(r.path(), rec); err != nil {
+	data, err := rec.MarshalText()
+	if err == nil {
+		err = replaceFile(r.path(), data)
+	}
+	if err != nil {
 		return fmt.Errorf("save state of %s: %w", r.instance, err)
 	}
 	return nil
 }
 
-// replaceJSON writes a file in one step, with its directory.
-func replaceJSON(path string, v any) error {
-	data, err := json.MarshalIndent(v, "", "\t")
-	if err != nil {
-		return err
-	}
+// replaceFile writes a file in one step, with its directory.
+func replaceFile(path string, data []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
 	tmp := path + ".new"
-	if err := os.WriteFile(tmp, append(data, '\n'), 0o600); err != nil {
+	if err := os.WriteFile(tmp, data, 0o600); err != nil {
 		return err
 	}
 	return os.Rename(tmp, path)

@@ -68,11 +68,43 @@ func TestRecordPathsDiffer(t *testing.T) {
 }
 
 func TestRecordThatIsDamaged(t *testing.T) {
-	r := records{dir: t.TempDir(), instance: "x"}
-	if err := os.WriteFile(r.path(), []byte("{"), 0o600); err != nil {
+	whole, err := record{Facts: Facts{Unit: "x.service"}, Started: time.Now()}.MarshalText()
+	if err != nil {
 		t.Fatal(err)
 	}
-	if _, found, err := r.load(); err == nil || found {
-		t.Errorf("a damaged record was taken: found %v, %v", found, err)
+	damaged := []string{"{", "{}", "\n", "started", "address=\n" + string(whole), "new=\n" + string(whole), string(whole) + "x"}
+	for i := range whole {
+		damaged = append(damaged, string(whole[:i]))
 	}
+	r := records{dir: t.TempDir(), instance: "x"}
+	for _, text := range damaged {
+		if err := os.WriteFile(r.path(), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if rec, found, err := r.load(); err == nil || found || rec.Facts.Unit != "" {
+			t.Errorf("%q was taken: %+v, found %v, %v", text, rec, found, err)
+		}
+	}
+}
+
+func FuzzRecord(f *testing.F) {
+	f.Add("address=192.0.2.1/32\nshared=192.0.2.9\nfacts={\"unit\":\"x.service\"}\nannounced=2026-01-02T03:04:05Z\nstarted=2026-01-02T03:04:05+01:00\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		var rec, again record
+		if rec.UnmarshalText([]byte(text)) != nil {
+			return
+		}
+		for _, at := range []time.Time{rec.Announced, rec.Started} {
+			if y := at.UTC().Year(); y < 1 || y > 9999 {
+				return // UTC has moved it to a year that has no text
+			}
+		}
+		back, err := rec.MarshalText()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := again.UnmarshalText(back); err != nil {
+			t.Errorf("%q became %q: %v", text, back, err)
+		}
+	})
 }

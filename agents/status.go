@@ -65,7 +65,11 @@ func (b board) show(rec record, description Text, st Status, log *slog.Logger) {
 	st.Resource, st.Agent, st.Description = b.env.Instance, b.env.Kind, string(description)
 	st.Addresses, st.Since = rec.addrs(), time.Now()
 	path := filepath.Join(b.env.StateDir, Boards, fileName(b.env.Instance)+".json")
-	if err := replaceJSON(path, st); err != nil {
+	data, err := json.MarshalIndent(st, "", "\t")
+	if err == nil {
+		err = replaceFile(path, append(data, '\n'))
+	}
+	if err != nil {
 		log.Warn("cannot show the status", "error", err)
 	}
 }

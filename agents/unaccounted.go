@@ -4,7 +4,6 @@ package agents
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/netip"
 	"os"
@@ -35,7 +34,7 @@ func (r records) unaccounted(ctx context.Context) error {
 // others are the addresses in the notes of other resources, as far as those can
 // be read.
 func (r records) others() []netip.Prefix {
-	paths, err := filepath.Glob(filepath.Join(r.dir, "*.json"))
+	paths, err := filepath.Glob(filepath.Join(r.dir, "*.note"))
 	if err != nil {
 		return nil // the pattern is a good one
 	}
@@ -45,7 +44,7 @@ func (r records) others() []netip.Prefix {
 			continue
 		}
 		var rec record
-		if data, err := os.ReadFile(path); err == nil && json.Unmarshal(data, &rec) == nil {
+		if data, err := os.ReadFile(path); err == nil && rec.UnmarshalText(data) == nil {
 			all = append(all, rec.Addresses...)
 		}
 	}

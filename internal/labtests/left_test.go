@@ -84,10 +84,10 @@ func TestLeft(t *testing.T) {
 		ip addr add `+vip4+`/32 dev eth0
 		ip addr add `+vip6+`/128 dev lo
 		nft add table arp mailha_claims_x
-		mkdir -p /run/mailha; touch /run/mailha/x.json
+		mkdir -p /run/mailha; touch /run/mailha/x.note
 		until ss -Htln | grep -q :7001; do sleep 0.02; done`)
 	found := left(t, n)
-	for _, want := range []string{"process ", "listener ", "address " + vip4, "address " + vip6, "nft ", "note x.json"} {
+	for _, want := range []string{"process ", "listener ", "address " + vip4, "address " + vip6, "nft ", "note x.note"} {
 		if !holding(found, want) {
 			t.Errorf("not seen: %s, among\n%s", want, strings.Join(found, "\n"))
 		}

@@ -27,7 +27,7 @@ func TestOddResources(t *testing.T) {
 		{name: "service without ports and addresses", r: service("plain.service", "ports", "", "ip", "")},
 		{name: "longest name", r: mta().named("p_" + strings.Repeat("x", 250))},
 		{name: "name with everything in it", r: vip().named("p.v-i_p:12/../&<é")},
-		{name: "a name like another's note", r: vip().named("p_mta.json")},
+		{name: "a name like another's note", r: vip().named("p_mta.note")},
 		{name: "prefix lengths", r: vip("ip", "10.77.0.50/24,10.77.0.51 fd77::50/64 fd77::51", "cidr_netmask", "25")},
 		{name: "many addresses", r: vip("ip", "10.77.0.150,10.77.0.151,10.77.0.152,10.77.0.153,10.77.0.154,10.77.0.155,10.77.0.156,10.77.0.157,fd77::150,fd77::151,fd77::152,fd77::153")},
 		{name: "no bus", r: mta(), before: busGone, after: "systemctl start dbus.socket"},
@@ -122,7 +122,7 @@ func TestTwoInstances(t *testing.T) {
 	two.monitor(t, n, 20)
 	one.must(t, n, "monitor", call{}, notRunning)
 	one.start(t, n)
-	run(t, n, "rm -r /etc/postfix-mx /run/mailha/p_mta.json; kill -STOP $(pgrep -f '^smtpd|^qmgr' | head -n 2)")
+	run(t, n, "rm -r /etc/postfix-mx /run/mailha/p_mta.note; kill -STOP $(pgrep -f '^smtpd|^qmgr' | head -n 2)")
 	one.must(t, n, "stop", call{timeout: 8 * time.Second}, success)
 	run(t, n, "kill -CONT $(ps -C smtpd,qmgr -o pid=)")
 	two.monitor(t, n, 20)

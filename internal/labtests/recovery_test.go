@@ -38,7 +38,7 @@ func TestRecovery(t *testing.T) {
 				a = r.do(t, n, "monitor", recurring)
 				return a.code != success
 			})
-			if found := left(t, n); a.code == notRunning && len(found) > 0 && found[0] != "note p_mta.json" {
+			if found := left(t, n); a.code == notRunning && len(found) > 0 && found[0] != "note p_mta.note" {
 				t.Errorf("not running, says the monitor, but there is %q", found)
 			}
 			r.start(t, n) // without a stop: what Pacemaker would do first is in its own test
