@@ -4,52 +4,15 @@ package ocf
 
 import (
 	"cmp"
-	"encoding/xml"
 	"fmt"
+	"html"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/mailha/mailha/agents"
-)
-
-// The elements of OCF metadata, API 1.1 section 4.
-type (
-	xmlAgent struct {
-		XMLName    xml.Name   `xml:"resource-agent"`
-		Name       string     `xml:"name,attr"`
-		Version    string     `xml:"version,attr"`
-		API        string     `xml:"version"`
-		Long       xmlText    `xml:"longdesc"`
-		Short      xmlText    `xml:"shortdesc"`
-		Parameters []xmlParam `xml:"parameters>parameter"`
-		Actions    []xmlOp    `xml:"actions>action"`
-	}
-	xmlText struct {
-		Lang string `xml:"lang,attr"`
-		Text string `xml:",chardata"`
-	}
-	xmlParam struct {
-		Name       string     `xml:"name,attr"`
-		Unique     string     `xml:"unique,attr"` // OCF 1.0: a change needs a restart
-		Group      string     `xml:"unique-group,attr,omitempty"`
-		Required   string     `xml:"required,attr"`
-		Reloadable string     `xml:"reloadable,attr"`
-		Long       xmlText    `xml:"longdesc"`
-		Short      xmlText    `xml:"shortdesc"`
-		Content    xmlContent `xml:"content"`
-	}
-	xmlContent struct {
-		Type    string  `xml:"type,attr"`
-		Default *string `xml:"default,attr"`
-	}
-	xmlOp struct {
-		Name     string `xml:"name,attr"`
-		Timeout  string `xml:"timeout,attr"`
-		Interval string `xml:"interval,attr,omitempty"`
-		Depth    string `xml:"depth,attr,omitempty"`
-	}
 )
 
 // prolog names the DTD that resource-agents ships and ocf-tester validates
@@ -64,53 +27,74 @@ const prolog = `<?xml version="1.0"?>
 ]>
 `
 
-func text(s string) xmlText { return xmlText{Lang: "en", Text: s} }
-
-// writeMetadata prints what the cluster manager has to know of an agent. It
-// must work on a machine on which nothing is configured.
+// writeMetadata prints what the cluster manager has to know of an agent: OCF
+// resource agent API 1.1, section 4. It must work on a machine on which nothing
+// is configured.
 func writeMetadata(w io.Writer, t agents.Type, version string) error {
-	doc := xmlAgent{Name: t.Name, Version: version, API: "1.1", Long: text(t.Long), Short: text(t.Short)}
+	var x markup
+	x.WriteString(prolog)
+	x.open(0, "resource-agent", "name", t.Name, "version", version)
+	x.element(1, "version", "1.1")
+	x.texts(1, t.Long, t.Short)
+	x.open(1, "parameters")
 	for _, p := range t.New(agents.Env{}).Params() {
-		doc.Parameters = append(doc.Parameters, parameter(p))
+		x.open(2, "parameter", "name", p.Name,
+			"unique", flag(p.Unique != ""), // OCF 1.0: a change needs a restart
+			"unique-group", p.Unique, "required", flag(p.Required), "reloadable", flag(p.Reloadable))
+		x.texts(3, cmp.Or(p.Long, p.Short+"."), p.Short)
+		x.element(3, "content", "", "type", p.Value.OCFType(), "default", p.Value.String())
+		x.end(2, "parameter")
 	}
+	x.end(1, "parameters")
+	x.open(1, "actions")
 	for _, a := range t.Actions {
-		doc.Actions = append(doc.Actions, operation(a))
+		interval, depth := "", ""
+		if a.Interval > 0 {
+			interval, depth = Seconds(a.Interval), strconv.Itoa(int(a.Depth))
+		}
+		x.element(2, "action", "", "name", a.Name, "timeout", Seconds(a.Timeout), "interval", interval, "depth", depth)
 	}
-	var b strings.Builder
-	b.WriteString(prolog)
-	enc := xml.NewEncoder(&b)
-	enc.Indent("", "  ")
-	if err := enc.Encode(doc); err != nil {
-		return fmt.Errorf("metadata of %s: %w", t.Name, err)
-	}
-	_, err := fmt.Fprintln(w, b.String())
+	x.end(1, "actions")
+	x.end(0, "resource-agent")
+	_, err := io.WriteString(w, x.String())
 	return err
 }
 
-func parameter(p agents.Param) xmlParam {
-	x := xmlParam{
-		Name:       p.Name,
-		Unique:     flag(p.Unique != ""),
-		Group:      p.Unique,
-		Required:   flag(p.Required),
-		Reloadable: flag(p.Reloadable),
-		Long:       text(cmp.Or(p.Long, p.Short+".")),
-		Short:      text(p.Short),
-		Content:    xmlContent{Type: p.Value.OCFType()},
-	}
-	if def := p.Value.String(); def != "" {
-		x.Content.Default = &def
-	}
-	return x
+// markup is an XML document in the making. For encoding/xml every call of the
+// program would pay, and few of them print metadata.
+type markup struct{ strings.Builder }
+
+// open writes a start tag. Attributes are names and values; those with an empty
+// value are left out.
+func (x *markup) open(depth int, name string, attrs ...string) {
+	x.start(depth, name, attrs)
+	x.WriteString("\n")
 }
 
-func operation(a agents.Action) xmlOp {
-	op := xmlOp{Name: a.Name, Timeout: Seconds(a.Timeout)}
-	if a.Interval > 0 {
-		op.Interval = Seconds(a.Interval)
-		op.Depth = fmt.Sprint(int(a.Depth))
+func (x *markup) start(depth int, name string, attrs []string) {
+	fmt.Fprintf(x, "%*s<%s", 2*depth, "", name)
+	for a := range slices.Chunk(attrs, 2) {
+		if a[1] != "" {
+			fmt.Fprintf(x, ` %s="%s"`, a[0], html.EscapeString(a[1]))
+		}
 	}
-	return op
+	x.WriteString(">")
+}
+
+func (x *markup) end(depth int, name string) {
+	fmt.Fprintf(x, "%*s</%s>\n", 2*depth, "", name)
+}
+
+// element writes an element that has nothing but text in it.
+func (x *markup) element(depth int, name, text string, attrs ...string) {
+	x.start(depth, name, attrs)
+	x.WriteString(html.EscapeString(text))
+	x.end(0, name)
+}
+
+func (x *markup) texts(depth int, long, short string) {
+	x.element(depth, "longdesc", long, "lang", "en")
+	x.element(depth, "shortdesc", short, "lang", "en")
 }
 
 func flag(on bool) string {

@@ -6,6 +6,8 @@ import (
 	"encoding/xml"
 	"strings"
 	"testing"
+
+	"github.com/mailha/mailha/agents"
 )
 
 func TestMetadataNeedsNothing(t *testing.T) {
@@ -13,7 +15,11 @@ func TestMetadataNeedsNothing(t *testing.T) {
 	if code != Success || stderr != "" {
 		t.Fatalf("exit code %d: %s", code, stderr)
 	}
-	var doc xmlAgent
+	var doc struct {
+		Name    string `xml:"name,attr"`
+		Version string `xml:"version,attr"`
+		API     string `xml:"version"`
+	}
 	if err := xml.Unmarshal([]byte(stdout), &doc); err != nil {
 		t.Fatalf("%v in:\n%s", err, stdout)
 	}
@@ -29,5 +35,29 @@ func TestMetadataNeedsNothing(t *testing.T) {
 		if !strings.Contains(stdout, want) {
 			t.Errorf("lacks %s:\n%s", want, stdout)
 		}
+	}
+}
+
+func TestMetadataEscapes(t *testing.T) {
+	const hard = "less < more > both & 'one' \"two\" ]]> &lt;"
+	const text = hard + "\n\nnext"
+	typ := agents.Type{Name: "thing", Short: text, Long: text, New: func(agents.Env) agents.Agent { return &fake{name: hard} }}
+	var b strings.Builder
+	if err := writeMetadata(&b, typ, hard); err != nil {
+		t.Fatal(err)
+	}
+	var doc struct {
+		Version string `xml:"version,attr"`
+		Short   string `xml:"shortdesc"`
+		Long    string `xml:"longdesc"`
+		Content []struct {
+			Default string `xml:"default,attr"`
+		} `xml:"parameters>parameter>content"`
+	}
+	if err := xml.Unmarshal([]byte(b.String()), &doc); err != nil {
+		t.Fatalf("%v in:\n%s", err, b.String())
+	}
+	if doc.Short != text || doc.Long != text || doc.Version != hard || doc.Content[0].Default != hard {
+		t.Errorf("of %q and %q became %+v", hard, text, doc)
 	}
 }
