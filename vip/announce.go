@@ -13,8 +13,6 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
-
-	"github.com/vishvananda/netlink"
 )
 
 // Burst says how often Announce repeats itself.
@@ -287,15 +285,15 @@ func isRouter(name string) bool {
 // gateways returns the gateway for each place, or an invalid address.
 func (s *Set) gateways(k *kernel, places []place) ([]netip.Addr, error) {
 	found := make([]netip.Addr, len(places))
-	var routes []netlink.Route
+	var routes []route
 	for i, p := range places {
 		if found[i] = s.configuredGateway(p.addr()); found[i].IsValid() {
 			continue
 		}
 		if routes == nil {
 			var err error
-			if routes, err = k.RouteList(nil, netlink.FAMILY_ALL); err != nil {
-				return nil, fmt.Errorf("list routes: %w", err)
+			if routes, err = k.routes(); err != nil {
+				return nil, err
 			}
 		}
 		found[i] = defaultGateway(p, routes)
@@ -313,20 +311,17 @@ func (s *Set) configuredGateway(a netip.Addr) netip.Addr {
 }
 
 // defaultGateway is the next hop of the default route over p's interface, that with the lowest metric.
-func defaultGateway(p place, routes []netlink.Route) netip.Addr {
+func defaultGateway(p place, routes []route) netip.Addr {
 	var best netip.Addr
-	metric := 0
+	metric := uint32(0)
 	for _, r := range routes {
-		if dst, ok := toPrefix(r.Dst); ok && dst.Bits() > 0 {
+		if r.dst.IsValid() && r.dst.Bits() > 0 {
 			continue
 		}
-		hops := append([]*netlink.NexthopInfo{{LinkIndex: r.LinkIndex, Gw: r.Gw}}, r.MultiPath...)
-		for _, hop := range hops {
-			gw, ok := netip.AddrFromSlice(hop.Gw)
-			gw = gw.Unmap()
-			if ok && hop.LinkIndex == p.link.index && gw.Is4() == p.addr().Is4() && gw != p.addr() &&
-				(!best.IsValid() || r.Priority < metric) {
-				best, metric = gw, r.Priority
+		for _, h := range append([]hop{r.hop}, r.hops...) {
+			if h.gateway.IsValid() && h.index == p.link.index && h.gateway.Is4() == p.addr().Is4() && h.gateway != p.addr() &&
+				(!best.IsValid() || r.metric < metric) {
+				best, metric = h.gateway, r.metric
 			}
 		}
 	}

@@ -124,7 +124,7 @@ func (s *Set) check(ctx context.Context) (Report, error) {
 			places = append(places, place{report[i].Addr, l})
 		}
 	}
-	claims, err := s.claims(k, places, ls)
+	claims, err := s.claims(ctx, k, places, ls)
 	if err != nil {
 		return nil, err
 	}
@@ -153,7 +153,7 @@ func (st *Status) fill(want int, addrs []address, ls links) (l link, ok bool) {
 }
 
 // claims asks the segment for the places and returns what is known about other holders.
-func (s *Set) claims(k *kernel, places []place, ls links) ([]claim, error) {
+func (s *Set) claims(ctx context.Context, k *kernel, places []place, ls links) ([]claim, error) {
 	if len(places) == 0 {
 		return nil, nil
 	}
@@ -166,7 +166,7 @@ func (s *Set) claims(k *kernel, places []place, ls links) ([]claim, error) {
 			s.pace.note(p.link.index, 1, time.Now())
 		}
 	}
-	claims, err := s.watch.read(places)
+	claims, err := s.watch.read(ctx, places)
 	if errors.Is(err, unix.ENOENT) {
 		s.log.Info("claims watch was gone, installing it again")
 		s.install(places)

@@ -3,6 +3,8 @@
 package vip
 
 import (
+	"context"
+	"encoding/binary"
 	"fmt"
 	"net"
 	"net/netip"
@@ -12,6 +14,8 @@ import (
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
+
+	"github.com/mailha/mailha/vip/netlink"
 )
 
 // watch is the claims watch: for each family a table of the kernel's packet filter which notes, in a set whose
@@ -27,6 +31,8 @@ const (
 	claimsSet = "claims"
 	maxClaims = 64 // per family; a flood of forged claims must not fill memory
 	hookARPIn = 0  // NF_ARP_IN
+
+	nfgenmsgLen = 4
 )
 
 // claim is an element of the set.
@@ -124,12 +130,12 @@ func (w watch) remove() error {
 
 // read returns the claims noted for the families of places. An error that matches unix.ENOENT means that the
 // watch is not there.
-func (w watch) read(places []place) ([]claim, error) {
-	c, err := nftables.New(nftables.AsLasting())
+func (w watch) read(ctx context.Context, places []place) ([]claim, error) {
+	c, err := netlink.Open(ctx, unix.NETLINK_NETFILTER)
 	if err != nil {
-		return nil, fmt.Errorf("open nf_tables: %w", err)
+		return nil, fmt.Errorf("read claims watch: %w", err)
 	}
-	defer c.CloseLasting()
+	defer c.Close()
 	var families []nftables.TableFamily
 	var claims []claim
 	for _, p := range places {
@@ -138,40 +144,65 @@ func (w watch) read(places []place) ([]claim, error) {
 			continue
 		}
 		families = append(families, f)
-		elems, err := readSet(c, w.table(f))
+		list, err := c.Dump(unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_GETSETELEM, w.elementsRequest(f))
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("read claims watch: %w", err)
 		}
-		for _, e := range elems {
-			if cl, ok := w.parse(e); ok {
-				claims = append(claims, cl)
-			}
+		for _, m := range list {
+			claims = append(claims, w.parse(m)...)
 		}
 	}
 	return claims, nil
 }
 
-func readSet(c *nftables.Conn, t *nftables.Table) ([]nftables.SetElement, error) {
-	elems, err := c.GetSetElements(&nftables.Set{Table: t, Name: claimsSet})
-	if err == nil {
-		return elems, nil
-	}
-	// That error does not say which errno it was; this one does.
-	if _, err := c.GetSetByName(t, claimsSet); err != nil {
-		return nil, fmt.Errorf("read claims watch: %w", err)
-	}
-	return nil, fmt.Errorf("read claims watch: %w", err)
+// elementsRequest asks for the elements of the set: a struct nfgenmsg and its attributes, linux/netfilter/nfnetlink.h
+// and nf_tables.h.
+func (w watch) elementsRequest(family nftables.TableFamily) []byte {
+	b := []byte{byte(family), unix.NFNETLINK_V0, 0, 0}
+	b = netlink.AppendString(b, unix.NFTA_SET_ELEM_LIST_TABLE, w.table(family).Name)
+	return netlink.AppendString(b, unix.NFTA_SET_ELEM_LIST_SET, claimsSet)
 }
 
-func (w watch) parse(e nftables.SetElement) (claim, bool) {
-	size := len(e.Key) - 8 // the Ethernet address is padded
+// parse reads a message of elements.
+func (w watch) parse(m []byte) []claim {
+	if len(m) < nfgenmsgLen {
+		return nil
+	}
+	var claims []claim
+	for kind, list := range netlink.Attributes(m[nfgenmsgLen:]) {
+		if kind != unix.NFTA_SET_ELEM_LIST_ELEMENTS {
+			continue
+		}
+		for _, element := range netlink.Attributes(list) {
+			if c, ok := w.parseElement(element); ok {
+				claims = append(claims, c)
+			}
+		}
+	}
+	return claims
+}
+
+func (w watch) parseElement(element []byte) (claim, bool) {
+	var key []byte
+	var expires time.Duration
+	for kind, value := range netlink.Attributes(element) {
+		switch kind {
+		case unix.NFTA_SET_ELEM_KEY:
+			for kind, data := range netlink.Attributes(value) {
+				if kind == unix.NFTA_DATA_VALUE {
+					key = data
+				}
+			}
+		case unix.NFTA_SET_ELEM_EXPIRATION:
+			if len(value) == 8 {
+				expires = time.Duration(binary.BigEndian.Uint64(value)) * time.Millisecond
+			}
+		}
+	}
+	size := len(key) - 8 // the Ethernet address is padded
 	if size != 4 && size != 16 {
 		return claim{}, false
 	}
-	a, _ := netip.AddrFromSlice(e.Key[:size])
-	heard := time.Duration(0)
-	if e.Expires < w.remember {
-		heard = w.remember - e.Expires
-	}
-	return claim{a, Rival{net.HardwareAddr(e.Key[size : size+6]), heard}}, true
+	a, _ := netip.AddrFromSlice(key[:size])
+	return claim{a, Rival{net.HardwareAddr(key[size : size+6]), max(w.remember-expires, 0)}}, true
 }

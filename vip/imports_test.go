@@ -18,7 +18,7 @@ func TestImports(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no source files found: %v", err)
 	}
-	allowed := []string{"github.com/vishvananda/", "github.com/mdlayher/", "github.com/google/nftables", "golang.org/x/net/bpf", "golang.org/x/sys/unix"}
+	allowed := []string{"github.com/mailha/mailha/vip/", "github.com/mdlayher/", "github.com/google/nftables", "golang.org/x/net/bpf", "golang.org/x/sys/unix"}
 	for _, file := range files {
 		if strings.HasSuffix(file, "_test.go") {
 			continue

@@ -263,6 +263,21 @@ func (h *host) find(a string) []address {
 	return found
 }
 
+// seen is the host's address a as another library reads it.
+func (h *host) seen(a netip.Addr) (found netlink.Addr) {
+	h.lab.t.Helper()
+	h.do(func() {
+		all, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
+		h.lab.must(err)
+		for _, x := range all {
+			if p, ok := toPrefix(x.IPNet); ok && p.Addr() == a {
+				found = x
+			}
+		}
+	})
+	return found
+}
+
 // neighbour is where the host believes address a to be.
 func (h *host) neighbour(a string) (mac net.HardwareAddr) {
 	h.lab.t.Helper()
@@ -468,4 +483,17 @@ func about(frames [][]byte, a string) [][]byte {
 		}
 	}
 	return got
+}
+
+func toPrefix(n *net.IPNet) (netip.Prefix, bool) {
+	if n == nil {
+		return netip.Prefix{}, false
+	}
+	a, ok := netip.AddrFromSlice(n.IP)
+	bits, _ := n.Mask.Size()
+	return netip.PrefixFrom(a, bits), ok
+}
+
+func fromPrefix(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -24,11 +23,11 @@ func (p place) addr() netip.Addr { return p.prefix.Addr() }
 // places finds the interface of each address, in the order of Config.Addrs.
 func (s *Set) places(k *kernel, ls links) ([]place, error) {
 	var found []place
-	var routes []netlink.Route
+	var routes []route
 	if s.cfg.Interface == "" {
 		var err error
-		if routes, err = k.RouteList(nil, netlink.FAMILY_ALL); err != nil {
-			return nil, fmt.Errorf("list routes: %w", err)
+		if routes, err = k.routes(); err != nil {
+			return nil, err
 		}
 	}
 	var errs []error
@@ -45,7 +44,7 @@ func (s *Set) places(k *kernel, ls links) ([]place, error) {
 	return found, errors.Join(errs...)
 }
 
-func (s *Set) interfaceOf(a netip.Addr, ls links, routes []netlink.Route) (link, error) {
+func (s *Set) interfaceOf(a netip.Addr, ls links, routes []route) (link, error) {
 	if s.cfg.Interface == "" {
 		return connected(a, ls, routes)
 	}
@@ -58,18 +57,17 @@ func (s *Set) interfaceOf(a netip.Addr, ls links, routes []netlink.Route) (link,
 
 // connected returns the interface with the most specific connected route to a. Default and host routes
 // don't count: they say nothing about who is on the segment.
-func connected(a netip.Addr, ls links, routes []netlink.Route) (link, error) {
+func connected(a netip.Addr, ls links, routes []route) (link, error) {
 	best, at := 0, []int(nil)
 	for _, r := range routes {
-		p, ok := toPrefix(r.Dst)
-		if !ok || !p.Contains(a) || p.Bits() == 0 || p.IsSingleIP() || !isConnected(r) {
+		if !r.dst.Contains(a) || r.dst.Bits() == 0 || r.dst.IsSingleIP() || !r.connected() {
 			continue
 		}
-		if p.Bits() > best {
-			best, at = p.Bits(), nil
+		if r.dst.Bits() > best {
+			best, at = r.dst.Bits(), nil
 		}
-		if p.Bits() == best && !slices.Contains(at, r.LinkIndex) {
-			at = append(at, r.LinkIndex)
+		if r.dst.Bits() == best && !slices.Contains(at, r.index) {
+			at = append(at, r.index)
 		}
 	}
 	switch len(at) {
@@ -89,8 +87,9 @@ func connected(a netip.Addr, ls links, routes []netlink.Route) (link, error) {
 	return link{}, fmt.Errorf("%w: configure one of %s", ErrAmbiguous, strings.Join(names, ", "))
 }
 
-func isConnected(r netlink.Route) bool {
-	return r.Type == unix.RTN_UNICAST && r.Gw == nil && r.Via == nil && len(r.MultiPath) == 0 && r.LinkIndex > 0
+// connected says that the route leads to a segment and not to a gateway.
+func (r route) connected() bool {
+	return r.kind == unix.RTN_UNICAST && !r.gateway.IsValid() && !r.via && len(r.hops) == 0 && r.index > 0
 }
 
 func ethernetNames(ls links) string {

@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/vishvananda/netlink"
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 )
@@ -489,32 +488,34 @@ func TestTableNames(t *testing.T) {
 
 func TestConnected(t *testing.T) {
 	ls := links{{index: 2, name: "eth0", ether: true, up: true}, {index: 3, name: "eth1", ether: true, up: true}}
-	route := func(dst string, index int) netlink.Route {
-		return netlink.Route{Dst: fromPrefix(netip.MustParsePrefix(dst)), LinkIndex: index, Type: unix.RTN_UNICAST}
+	to := func(dst string, index int) route {
+		return route{dst: netip.MustParsePrefix(dst), kind: unix.RTN_UNICAST, hop: hop{index: index}}
 	}
-	via := route("192.0.2.0/25", 3)
-	via.Gw = net.ParseIP("198.51.100.1")
-	blackhole := route("192.0.2.0/26", 3)
-	blackhole.Type = unix.RTN_BLACKHOLE
-	multi := route("192.0.2.64/26", 3)
-	multi.MultiPath = []*netlink.NexthopInfo{{LinkIndex: 2}, {LinkIndex: 3}}
+	via := to("192.0.2.0/25", 3)
+	via.gateway = netip.MustParseAddr("198.51.100.1")
+	via6 := to("192.0.2.0/25", 3)
+	via6.via = true
+	blackhole := to("192.0.2.0/26", 3)
+	blackhole.kind = unix.RTN_BLACKHOLE
+	multi := to("192.0.2.64/26", 3)
+	multi.hops = []hop{{index: 2}, {index: 3}}
 	for _, tc := range []struct {
 		name   string
-		routes []netlink.Route
+		routes []route
 		want   string
 		err    error
 	}{
-		{"one", []netlink.Route{route("192.0.2.0/24", 2)}, "eth0", nil},
-		{"most specific first", []netlink.Route{route("192.0.2.0/24", 2), route("192.0.0.0/16", 3)}, "eth0", nil},
-		{"most specific last", []netlink.Route{route("192.0.0.0/16", 3), route("192.0.2.0/24", 2)}, "eth0", nil},
-		{"twice on one", []netlink.Route{route("192.0.2.0/24", 2), route("192.0.2.0/24", 2)}, "eth0", nil},
-		{"two", []netlink.Route{route("192.0.2.0/24", 2), route("192.0.2.0/24", 3)}, "", ErrAmbiguous},
+		{"one", []route{to("192.0.2.0/24", 2)}, "eth0", nil},
+		{"most specific first", []route{to("192.0.2.0/24", 2), to("192.0.0.0/16", 3)}, "eth0", nil},
+		{"most specific last", []route{to("192.0.0.0/16", 3), to("192.0.2.0/24", 2)}, "eth0", nil},
+		{"twice on one", []route{to("192.0.2.0/24", 2), to("192.0.2.0/24", 2)}, "eth0", nil},
+		{"two", []route{to("192.0.2.0/24", 2), to("192.0.2.0/24", 3)}, "", ErrAmbiguous},
 		{"none", nil, "", ErrNoInterface},
-		{"another family", []netlink.Route{route("::/1", 2)}, "", ErrNoInterface},
-		{"default", []netlink.Route{route("0.0.0.0/0", 2), {LinkIndex: 2, Type: unix.RTN_UNICAST}}, "", ErrNoInterface},
-		{"own host route", []netlink.Route{route(vip4+"/32", 2)}, "", ErrNoInterface},
-		{"gateway, blackhole, multipath", []netlink.Route{via, blackhole, multi}, "", ErrNoInterface},
-		{"interface has gone", []netlink.Route{route("192.0.2.0/24", 9)}, "", ErrNoInterface},
+		{"another family", []route{to("::/1", 2)}, "", ErrNoInterface},
+		{"default", []route{to("0.0.0.0/0", 2), {kind: unix.RTN_UNICAST, hop: hop{index: 2}}}, "", ErrNoInterface},
+		{"own host route", []route{to(vip4+"/32", 2)}, "", ErrNoInterface},
+		{"gateway, blackhole, multipath", []route{via, via6, blackhole, multi}, "", ErrNoInterface},
+		{"interface has gone", []route{to("192.0.2.0/24", 9)}, "", ErrNoInterface},
 	} {
 		l, err := connected(a4, ls, tc.routes)
 		if !errors.Is(err, tc.err) || l.name != tc.want {

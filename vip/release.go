@@ -88,28 +88,16 @@ func (s *Set) covers(addrs []address) bool {
 	return slices.ContainsFunc(addrs, func(a address) bool { return s.wants(a.prefix.Addr()) })
 }
 
-func (k *kernel) remove(a address) error {
-	err := k.AddrDel(nil, &a.raw)
-	if err == unix.EADDRNOTAVAIL || err == unix.ENODEV {
-		return nil // gone in the meantime
-	}
-	if err != nil {
-		return fmt.Errorf("remove %s from interface %d: %w", a.prefix, a.index, err)
-	}
-	return nil
-}
-
 // restore puts back what went with an address: without promote_secondaries, the kernel removes all
 // secondary addresses of a subnet together with the first one.
 func (s *Set) restore(k *kernel, before, after []address) {
 	for _, b := range before {
 		same := func(a address) bool { return a.prefix == b.prefix && a.index == b.index }
-		if b.flags&unix.IFA_F_SECONDARY == 0 || b.raw.Peer != nil || s.wants(b.prefix.Addr()) ||
+		if b.flags&unix.IFA_F_SECONDARY == 0 || b.peer || s.wants(b.prefix.Addr()) ||
 			!b.prefix.Addr().Is4() || slices.ContainsFunc(after, same) {
 			continue
 		}
-		b.raw.Flags &^= unix.IFA_F_SECONDARY
-		if err := k.AddrReplace(nil, &b.raw); err != nil {
+		if err := k.putBack(b); err != nil {
 			s.log.Error("address of the same subnet went as well and can't be put back", "addr", b.prefix, "err", err)
 			continue
 		}

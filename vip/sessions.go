@@ -11,9 +11,9 @@ import (
 	"slices"
 	"time"
 
-	"github.com/vishvananda/netlink/nl"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"github.com/mailha/mailha/vip/netlink"
 )
 
 // Session is a TCP connection of this host.
@@ -94,14 +94,14 @@ func ownAddrs(ctx context.Context) (map[netip.Addr]bool, error) {
 // sockets lists the TCP sockets in one of states, a set of bits. The kernel selects by state; what is left is
 // few enough to be looked at here.
 func sockets(ctx context.Context, states uint32, addrs []netip.Addr, ports []uint16) ([]Session, error) {
-	d, err := openDiag(ctx)
+	d, err := netlink.Open(ctx, unix.NETLINK_SOCK_DIAG)
 	if err != nil {
 		return nil, err
 	}
 	defer d.Close()
 	var found []Session
 	for _, family := range []byte{unix.AF_INET, unix.AF_INET6} { // the second has the IPv4-mapped ones, too
-		msgs, err := d.do(nl.SOCK_DIAG_BY_FAMILY, unix.NLM_F_DUMP, diagRequest(family, states, [sockIDLen]byte{}))
+		msgs, err := d.Dump(unix.SOCK_DIAG_BY_FAMILY, diagRequest(family, states, [sockIDLen]byte{}))
 		if errors.Is(err, unix.ENOENT) && family == unix.AF_INET6 {
 			continue // a kernel without IPv6
 		}
@@ -127,7 +127,7 @@ func Destroy(ctx context.Context, sessions []Session) (int, error) {
 	if len(sessions) == 0 {
 		return 0, nil
 	}
-	d, err := openDiag(ctx)
+	d, err := netlink.Open(ctx, unix.NETLINK_SOCK_DIAG)
 	if err != nil {
 		return 0, err
 	}
@@ -138,7 +138,7 @@ func Destroy(ctx context.Context, sessions []Session) (int, error) {
 		if err := ctx.Err(); err != nil {
 			return n, errors.Join(append(errs, err)...)
 		}
-		_, err := d.do(nl.SOCK_DESTROY, unix.NLM_F_ACK, diagRequest(s.family, 0, s.id))
+		err := d.Do(unix.SOCK_DESTROY, 0, diagRequest(s.family, 0, s.id))
 		switch {
 		case err == nil:
 			n++
@@ -150,35 +150,6 @@ func Destroy(ctx context.Context, sessions []Session) (int, error) {
 		}
 	}
 	return n, errors.Join(errs...)
-}
-
-// diag is a sock_diag socket of the calling thread's network namespace.
-type diag struct{ *nl.SocketHandle }
-
-func openDiag(ctx context.Context) (diag, error) {
-	if err := ctx.Err(); err != nil {
-		return diag{}, err
-	}
-	s, err := nl.GetNetlinkSocketAt(netns.None(), netns.None(), unix.NETLINK_INET_DIAG)
-	if err != nil {
-		return diag{}, fmt.Errorf("open sock_diag netlink: %w", err)
-	}
-	if end, ok := ctx.Deadline(); ok {
-		limit := unix.NsecToTimeval(max(time.Until(end), time.Millisecond).Nanoseconds())
-		if err := s.SetReceiveTimeout(&limit); err != nil {
-			s.Close()
-			return diag{}, fmt.Errorf("set sock_diag timeout: %w", err)
-		}
-	}
-	return diag{&nl.SocketHandle{Socket: s}}, nil
-}
-
-func (d diag) do(kind, flags int, body []byte) ([][]byte, error) {
-	req := nl.NewNetlinkRequest(kind, flags)
-	req.Sockets = map[int]*nl.SocketHandle{unix.NETLINK_INET_DIAG: d.SocketHandle}
-	req.RetryInterrupted = true
-	req.AddRawData(body)
-	return req.Execute(unix.NETLINK_INET_DIAG, 0)
 }
 
 // diagRequest is a struct inet_diag_req_v2.
@@ -206,26 +177,11 @@ func parseSocket(b []byte) (Session, bool) {
 	s.Remote = netip.AddrPortFrom(remote.Unmap(), binary.BigEndian.Uint16(s.id[2:]))
 	s.Unread = binary.NativeEndian.Uint32(b[4+sockIDLen+4:])
 	s.Inode = binary.NativeEndian.Uint32(b[4+sockIDLen+16:])
-	if info := attribute(b[diagMsgLen:], diagInfo); len(info) >= lastDataRecv+4 {
-		s.SinceSent = time.Duration(binary.NativeEndian.Uint32(info[lastDataSent:])) * time.Millisecond
-		s.SinceReceived = time.Duration(binary.NativeEndian.Uint32(info[lastDataRecv:])) * time.Millisecond
+	for kind, info := range netlink.Attributes(b[diagMsgLen:]) {
+		if kind == diagInfo && len(info) >= lastDataRecv+4 {
+			s.SinceSent = time.Duration(binary.NativeEndian.Uint32(info[lastDataSent:])) * time.Millisecond
+			s.SinceReceived = time.Duration(binary.NativeEndian.Uint32(info[lastDataRecv:])) * time.Millisecond
+		}
 	}
 	return s, s.family == unix.AF_INET || s.family == unix.AF_INET6
-}
-
-// attribute finds the value of a netlink attribute (netlink(7)); nil if there is none.
-func attribute(b []byte, kind uint16) []byte {
-	const header = 4
-	for len(b) >= header {
-		size := int(binary.NativeEndian.Uint16(b))
-		if size < header || size > len(b) {
-			return nil
-		}
-		if binary.NativeEndian.Uint16(b[2:]) == kind {
-			return b[header:size]
-		}
-		const align = 4
-		b = b[min((size+align-1)&^(align-1), len(b)):]
-	}
-	return nil
 }

@@ -33,12 +33,13 @@ func TestTakeInstallsAsAsked(t *testing.T) {
 		flags     int // of these: deprecated, nodad, noprefixroute
 		preferred int
 		label     string
+		broadcast net.IP
 	}{
-		{"IPv4", Config{}, vip4 + "/32", unix.IFA_F_NOPREFIXROUTE, math.MaxUint32, "eth0"},
-		{"IPv4 label", Config{Label: "eth0:mail"}, vip4 + "/32", unix.IFA_F_NOPREFIXROUTE, math.MaxUint32, "eth0:mail"},
-		{"IPv4 subnet", Config{PrefixRoute: true}, vip4 + "/24", 0, math.MaxUint32, "eth0"},
-		{"IPv6", Config{Label: "eth0:mail"}, vip6 + "/128", unix.IFA_F_DEPRECATED | unix.IFA_F_NODAD | unix.IFA_F_NOPREFIXROUTE, 0, ""},
-		{"IPv6 source", Config{Source: true}, vip6 + "/128", unix.IFA_F_NODAD | unix.IFA_F_NOPREFIXROUTE, math.MaxUint32, ""},
+		{"IPv4", Config{}, vip4 + "/32", unix.IFA_F_NOPREFIXROUTE, math.MaxUint32, "eth0", nil},
+		{"IPv4 label", Config{Label: "eth0:mail"}, vip4 + "/32", unix.IFA_F_NOPREFIXROUTE, math.MaxUint32, "eth0:mail", nil},
+		{"IPv4 subnet", Config{PrefixRoute: true}, vip4 + "/24", 0, math.MaxUint32, "eth0", net.IPv4(192, 0, 2, 255)},
+		{"IPv6", Config{Label: "eth0:mail"}, vip6 + "/128", unix.IFA_F_DEPRECATED | unix.IFA_F_NODAD | unix.IFA_F_NOPREFIXROUTE, 0, "", nil},
+		{"IPv6 source", Config{Source: true}, vip6 + "/128", unix.IFA_F_NODAD | unix.IFA_F_NOPREFIXROUTE, math.MaxUint32, "", nil},
 	} {
 		for _, ifname := range []string{"", "eth0"} {
 			t.Run(tc.name+" "+ifname, func(t *testing.T) {
@@ -54,9 +55,10 @@ func TestTakeInstallsAsAsked(t *testing.T) {
 				}
 				a := got[0]
 				const mask = unix.IFA_F_DEPRECATED | unix.IFA_F_NODAD | unix.IFA_F_NOPREFIXROUTE | unix.IFA_F_TENTATIVE
-				if a.prefix != p || !a.tagged || a.flags&mask != tc.flags || a.raw.PreferedLft != tc.preferred ||
-					a.raw.ValidLft != math.MaxUint32 || a.raw.Label != tc.label {
-					t.Errorf("installed as %+v", a)
+				b := h.seen(p.Addr())
+				if a.prefix != p || !a.tagged || a.flags&mask != tc.flags || b.PreferedLft != tc.preferred ||
+					b.ValidLft != math.MaxUint32 || b.Label != tc.label || !b.Broadcast.Equal(tc.broadcast) {
+					t.Errorf("installed as %+v, %+v", a, b)
 				}
 				h.do(func() {
 					owned, err := Owned(t.Context())
