@@ -16,6 +16,10 @@ const rounds = 12
 // Costs measures calls of the agents inside a node, in turn: ours, theirs,
 // ours, theirs.
 func Costs(ctx context.Context) ([]Samples, error) {
+	start, err := startup(ctx)
+	if err != nil {
+		return nil, err
+	}
 	vip, err := pair{
 		name: "vip", peer: "IPaddr2",
 		ours:   agent{Type: "mailha/vip", Params: map[string]string{"ip": "10.77.0.60", "nic": "eth0"}},
@@ -30,7 +34,7 @@ func Costs(ctx context.Context) ([]Samples, error) {
 		ours:   agent{Type: "mailha/mta", Params: map[string]string{"config_dir": "/etc/postfix-mx"}},
 		theirs: agent{Type: "heartbeat/postfix", Params: map[string]string{"config_dir": "/etc/postfix-mx"}},
 	}.measure(ctx)
-	return append(vip, mta...), err
+	return slices.Concat(start, vip, mta), err
 }
 
 // pair is two agents for the same thing.

@@ -115,7 +115,9 @@ to the peer's), not at single times.
 
 - Calls: an agent is executed as Pacemaker does it, inside a node whose cluster is
   stopped; CPU time includes all descendants; processes and threads are counted
-  on the whole machine.
+  on the whole machine. The start-up of a call is what each pays before it does
+  anything: mailha an action that there is not, a shell agent the functions that
+  all of them read first.
 - Blackouts: a client outside the cluster sends an echo request every 5 ms and
   opens a new SMTP connection every 20 ms; a blackout is the longest time between
   two answers. A planned move is ` + "`crm_resource --move`" + `; a node kill cuts a node's
