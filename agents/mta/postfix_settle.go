@@ -24,10 +24,10 @@ import (
 // start knows, and nothing is delivered twice. The stop that follows ends the
 // suspended queue manager.
 func (p *postfix) Settle(ctx context.Context, f agents.Facts, tell func(left int)) (int, error) {
-	const pause = 10 * time.Millisecond
-	tick := time.NewTicker(pause)
-	defer tick.Stop()
-	for {
+	// A look costs milliseconds that Postfix needs as well: short drains end at
+	// once, long ones are looked at less often.
+	const soon, late = 10 * time.Millisecond, 50 * time.Millisecond
+	for pause := soon; ; pause = min(2*pause, late) {
 		ps, err := process.Find(f.Process)
 		if err != nil {
 			return 0, err
@@ -46,7 +46,7 @@ func (p *postfix) Settle(ctx context.Context, f agents.Facts, tell func(left int
 		select {
 		case <-ctx.Done():
 			return left, talksErr
-		case <-tick.C:
+		case <-time.After(pause):
 		}
 	}
 }
