@@ -79,24 +79,11 @@ func suspend(ps []process.Process) (awake bool, err error) {
 // The talks must be older than what is looked at here: an agent may read its
 // request, and lock the message, at any time.
 func underWay(f agents.Facts, talks map[int]talk) (int, error) {
-	const sleeping = 'S' // proc(5) stat
 	ps, err := process.Find(f.Process)
 	if err != nil {
 		return 0, err
 	}
-	left := 0
-	deliver := map[int]bool{} // who may hold a lock because it delivers
-	for _, p := range ps {
-		t, talking := talks[p.PID]
-		switch {
-		case isQueueManager(p): // may have been suspended with a lock in its hands
-		case t.reported:
-		case t.asked, talking && p.State != sleeping:
-			left++ // on its way to the lock
-		default:
-			deliver[p.PID] = true
-		}
-	}
+	begin, deliver := sortOut(ps, talks)
 	active, err := inodes(filepath.Join(f.DataDir, "active"))
 	if err != nil {
 		return 0, err
@@ -114,7 +101,26 @@ func underWay(f agents.Facts, talks map[int]talk) (int, error) {
 			held[l.inode] = true
 		}
 	}
-	return left + len(held), nil
+	return begin + len(held), nil
+}
+
+// sortOut tells how many of the processes are on their way to a lock, and which
+// may hold one because they deliver.
+func sortOut(ps []process.Process, talks map[int]talk) (begin int, deliver map[int]bool) {
+	const sleeping = 'S' // proc(5) stat
+	deliver = map[int]bool{}
+	for _, p := range ps {
+		t, talking := talks[p.PID]
+		switch {
+		case isQueueManager(p): // may have been suspended with a lock in its hands
+		case t.reported:
+		case t.asked, talking && p.State != sleeping:
+			begin++
+		default:
+			deliver[p.PID] = true
+		}
+	}
+	return begin, deliver
 }
 
 // lock is one line of proc(5) locks.

@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"github.com/mailha/mailha/agents/process"
 )
 
 func TestMatch(t *testing.T) {
@@ -32,6 +34,36 @@ func TestMatch(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			if diff := cmp.Diff(tt.want, match(tt.sockets, managers, owners), cmp.AllowUnexported(talk{})); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
+			}
+		})
+	}
+}
+
+// A lock counts unless its holder has reported. Who may be about to take one
+// counts without it.
+func TestSortOut(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		p       process.Process
+		talks   map[int]talk
+		begin   int
+		deliver bool
+	}{
+		{"asleep, no talk", process.Process{PID: 7, Name: "smtp", State: 'S'}, nil, 0, true},
+		{"at work, no talk", process.Process{PID: 7, Name: "cleanup", State: 'R'}, nil, 0, true},
+		{"waits for a server, or for a request", process.Process{PID: 7, Name: "smtp", State: 'S'}, map[int]talk{7: {}}, 0, true},
+		{"reads its request", process.Process{PID: 7, Name: "smtp", State: 'R'}, map[int]talk{7: {}}, 1, false},
+		{"opens the message on a slow disk", process.Process{PID: 7, Name: "local", State: 'D'}, map[int]talk{7: {}}, 1, false},
+		{"has not read its request", process.Process{PID: 7, Name: "smtp", State: 'S'}, map[int]talk{7: {asked: true}}, 1, false},
+		{"reported", process.Process{PID: 7, Name: "smtp", State: 'S'}, map[int]talk{7: {reported: true}}, 0, false},
+		{"reported, and still at work", process.Process{PID: 7, Name: "smtp", State: 'R'}, map[int]talk{7: {reported: true}}, 0, false},
+		{"queue manager", process.Process{PID: 7, Name: "qmgr", State: 'T'}, nil, 0, false},
+		{"the other queue manager", process.Process{PID: 7, Name: "oqmgr", State: 'R'}, nil, 0, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			begin, deliver := sortOut([]process.Process{tt.p}, tt.talks)
+			if begin != tt.begin || deliver[7] != tt.deliver {
+				t.Errorf("about to begin: %d, want %d; may deliver: %v, want %v", begin, tt.begin, deliver[7], tt.deliver)
 			}
 		})
 	}
