@@ -36,7 +36,7 @@ Mail leaves from the secondary addresses or waits: a start refuses a Postfix tha
 		},
 		Example: map[string]string{
 			"ip": "192.0.2.25,2001:db8::25", "protocols": "smtp,submission,imap,imaps",
-			"smtp_config_dir": "/etc/postfix-front", "imap_config_dir": "/etc/dovecot-front",
+			"smtp_config_dir": "/etc/postfix-front", "imap_unit": "dovecot-front.service",
 		},
 		New: func(env agents.Env) agents.Agent { return newAgent(env) },
 	}

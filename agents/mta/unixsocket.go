@@ -3,13 +3,14 @@
 package mta
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"time"
 
-	"github.com/vishvananda/netlink/nl"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"github.com/mailha/mailha/vip/netlink"
 )
 
 // unixSocket is one end of a connection: unix(7).
@@ -20,6 +21,8 @@ type unixSocket struct {
 
 // From linux/unix_diag.h, which golang.org/x/sys lacks.
 const (
+	sockDiagByFamily = 20 // SOCK_DIAG_BY_FAMILY: linux/sock_diag.h
+
 	unixDiagReqLen = 24                            // struct unix_diag_req: family, states at 4, what to show at 12
 	unixDiagMsgLen = 16                            // struct unix_diag_msg: inode at 4, attributes follow
 	unixShow       = 4 | 16                        // UDIAG_SHOW_PEER, UDIAG_SHOW_RQLEN
@@ -29,28 +32,20 @@ const (
 )
 
 // unixSockets lists the connected ones of this network namespace: sock_diag(7).
-// The netlink library's own list ends at a socket that it cannot read, and says
-// nothing of it.
 func unixSockets() ([]unixSocket, error) {
 	const patience = time.Second // the kernel answers at once
-	s, err := nl.GetNetlinkSocketAt(netns.None(), netns.None(), unix.NETLINK_SOCK_DIAG)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	c, err := netlink.Open(ctx, unix.NETLINK_SOCK_DIAG)
 	if err != nil {
 		return nil, fmt.Errorf("list unix sockets: %w", err)
 	}
-	defer s.Close()
-	limit := unix.NsecToTimeval(patience.Nanoseconds())
-	if err := s.SetReceiveTimeout(&limit); err != nil {
-		return nil, fmt.Errorf("list unix sockets: %w", err)
-	}
+	defer c.Close()
 	body := make([]byte, unixDiagReqLen)
 	body[0] = unix.AF_UNIX
 	binary.NativeEndian.PutUint32(body[4:], unixConnected)
 	binary.NativeEndian.PutUint32(body[12:], unixShow)
-	req := nl.NewNetlinkRequest(nl.SOCK_DIAG_BY_FAMILY, unix.NLM_F_DUMP)
-	req.Sockets = map[int]*nl.SocketHandle{unix.NETLINK_SOCK_DIAG: {Socket: s}}
-	req.RetryInterrupted = true
-	req.AddRawData(body)
-	msgs, err := req.Execute(unix.NETLINK_SOCK_DIAG, 0)
+	msgs, err := c.Dump(sockDiagByFamily, body)
 	if err != nil {
 		return nil, fmt.Errorf("list unix sockets: %w", err)
 	}
