@@ -28,11 +28,12 @@ var errDied = errors.New("systemd-nspawn ended before the node had booted")
 // PID of the node's own PID 1, then that it has finished booting.
 func (n *Node) boot(ctx context.Context) error {
 	var s nodeState
-	if n.lab.state.Disk {
-		var err error
-		if s.Loop, err = disk.Attach(n.lab.diskFile()); err != nil {
+	for number := 1; number <= n.lab.state.Disks; number++ {
+		loop, err := disk.Attach(n.lab.diskFile(number))
+		if err != nil {
 			return err
 		}
+		s.Drives = append(s.Drives, drive{Loop: loop})
 	}
 	if err := save(n.stateFile(), s); err != nil {
 		return err
@@ -125,26 +126,25 @@ func (n *Node) follow(ctx context.Context, notify *net.UnixConn, s nodeState) er
 					return err
 				}
 			case key == "READY" && value == "1" && s.Leader.PID != 0:
-				return s.plugDisk()
+				return s.plugDisks()
 			}
 		}
 	}
 }
 
-// plugDisk makes the shared disk's device node. It is no bind mount, because
+// plugDisks makes the shared disks' device nodes. They are no bind mounts, because
 // ocf:heartbeat:Filesystem unmounts everything that comes from the device, and
 // would unmount the device node with it.
-func (s nodeState) plugDisk() error {
-	if s.Loop == "" {
-		return nil
-	}
-	var st unix.Stat_t
-	if err := unix.Stat(s.Loop, &st); err != nil {
-		return fmt.Errorf("shared disk: stat %s: %w", s.Loop, err)
-	}
-	path := fmt.Sprintf("/proc/%d/root%s", s.Leader.PID, DiskPath)
-	if err := unix.Mknod(path, unix.S_IFBLK|0o660, int(st.Rdev)); err != nil {
-		return fmt.Errorf("shared disk: mknod %s: %w", path, err)
+func (s nodeState) plugDisks() error {
+	for i, d := range s.Drives {
+		var st unix.Stat_t
+		if err := unix.Stat(d.Loop, &st); err != nil {
+			return fmt.Errorf("shared disk: stat %s: %w", d.Loop, err)
+		}
+		path := fmt.Sprintf("/proc/%d/root%s", s.Leader.PID, Disk(i+1))
+		if err := unix.Mknod(path, unix.S_IFBLK|0o660, int(st.Rdev)); err != nil {
+			return fmt.Errorf("shared disk: mknod %s: %w", path, err)
+		}
 	}
 	return nil
 }

@@ -17,12 +17,15 @@ var (
 )
 
 const (
-	// DiskPath is the shared disk, an ext4 file system, in each node.
+	// DiskPath is the shared disk, an ext4 file system, in each node. Further ones
+	// have a number after it, from 2: see [Disk].
 	DiskPath = "/dev/mailha-shared"
 	// SharePath is the directory that all nodes and the host share, in each node.
 	SharePath = "/lab"
 	// MaxNodes is how many nodes a lab can have.
 	MaxNodes = 9
+	// MaxDisks is how many shared disks a lab can have.
+	MaxDisks = 4
 
 	clientOctet = 100
 	nodeOctet   = 10
@@ -47,6 +50,8 @@ type Config struct {
 	// Disk asks for a shared disk: ext4 with multi-mount protection, which one
 	// node at a time can mount from DiskPath.
 	Disk bool
+	// Disks asks for several of them, up to MaxDisks.
+	Disks int
 	// Log receives progress lines; nil discards them.
 	Log io.Writer
 	// Binary is a static build of internal/cmd/lab, which serves as keeper on
@@ -76,10 +81,24 @@ func (c *Config) complete() error {
 	if c.Nodes < 1 || c.Nodes > MaxNodes {
 		return fmt.Errorf("lab %s: %d nodes asked for, 1 to %d are possible", c.Name, c.Nodes, MaxNodes)
 	}
+	if c.Disk {
+		c.Disks = max(c.Disks, 1)
+	}
+	if c.Disks < 0 || c.Disks > MaxDisks {
+		return fmt.Errorf("lab %s: %d disks asked for, up to %d are possible", c.Name, c.Disks, MaxDisks)
+	}
 	if c.Log == nil {
 		c.Log = io.Discard
 	}
 	return nil
+}
+
+// Disk is where a node has one of the shared disks; the first is number 1.
+func Disk(number int) string {
+	if number == 1 {
+		return DiskPath
+	}
+	return fmt.Sprintf("%s%d", DiskPath, number)
 }
 
 func ip4(octet int) netip.Addr {

@@ -21,7 +21,7 @@ import (
 	"github.com/mailha/mailha/internal/lab/prereq"
 )
 
-// diskSize is that of the shared disk, in bytes; the file is sparse.
+// diskSize is that of each shared disk, in bytes; the files are sparse.
 const diskSize = 256 << 20
 
 // Lab is a set of nodes on one network.
@@ -50,7 +50,7 @@ func Up(ctx context.Context, cfg Config) (*Lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := newLab(cfg.Name, labState{Nodes: cfg.Nodes, Disk: cfg.Disk, Detached: cfg.Detached})
+	l := newLab(cfg.Name, labState{Nodes: cfg.Nodes, Disks: cfg.Disks, Detached: cfg.Detached})
 	l.log = cfg.Log
 	if err := l.claim(ctx); err != nil {
 		return nil, err
@@ -141,8 +141,8 @@ func (l *Lab) build(ctx context.Context, cfg Config, base string) error {
 	if _, err := l.AddHost(ctx, "client", l.Client().addrs...); err != nil {
 		return err
 	}
-	if cfg.Disk {
-		if err := disk.Create(ctx, l.diskFile(), diskSize); err != nil {
+	for number := 1; number <= cfg.Disks; number++ {
+		if err := disk.Create(ctx, l.diskFile(number), diskSize); err != nil {
 			return err
 		}
 	}
@@ -188,7 +188,9 @@ func (l *Lab) Each(f func(*Node) error) error {
 // ShareDir is the host's path of what nodes see as SharePath.
 func (l *Lab) ShareDir() string { return filepath.Join(dataDir(l.name), "share") }
 
-func (l *Lab) diskFile() string { return filepath.Join(dataDir(l.name), "disk.ext4") }
+func (l *Lab) diskFile(number int) string {
+	return filepath.Join(dataDir(l.name), fmt.Sprintf("disk%d.ext4", number))
+}
 
 // hosts is the /etc/hosts of all nodes.
 func (l *Lab) hosts() string {

@@ -47,12 +47,13 @@ func (n *Node) Kill(ctx context.Context) error {
 			return n.errorf("kill: cut the wire: %w", err)
 		}
 	}
-	if s.Loop != "" {
-		held, err := disk.CutPower(s.Loop, n.cgroup().pids())
+	for i := range s.Drives {
+		d := &s.Drives[i]
+		held, err := disk.CutPower(d.Loop, n.cgroup().pids())
 		if err != nil {
 			return n.errorf("kill: %w", err)
 		}
-		s.Held = s.Held || held // by an attempt that did not come to its end
+		d.Held = d.Held || held // by an attempt that did not come to its end
 		if err := save(n.stateFile(), s); err != nil {
 			return n.errorf("kill: %w", err)
 		}
@@ -91,7 +92,7 @@ func (n *Node) PowerOff(ctx context.Context) error {
 }
 
 // clear awaits the end of a node whose leader was told to go, and takes away
-// what it leaves on the host. Its mark on the shared disk goes last, and only
+// what it leaves on the host. Its mark on a shared disk goes last, and only
 // if it had the disk: else the mark is that of a node that lives.
 func (n *Node) clear(ctx context.Context, s nodeState) error {
 	n.cgroup().thaw()
@@ -111,13 +112,14 @@ func (n *Node) clear(ctx context.Context, s nodeState) error {
 	if err := removePort(ctx, n.lab.name, n.name); err != nil && !errors.Is(err, errNoPort) {
 		return err
 	}
-	if s.Loop != "" {
-		if err := disk.Detach(ctx, s.Loop, dataDir(n.lab.name)); err != nil {
+	for i, d := range s.Drives {
+		if err := disk.Detach(ctx, d.Loop, dataDir(n.lab.name)); err != nil {
 			return err
 		}
-	}
-	if s.Held {
-		if err := disk.ClearMMP(ctx, n.lab.diskFile()); err != nil {
+		if !d.Held {
+			continue
+		}
+		if err := disk.ClearMMP(ctx, n.lab.diskFile(i+1)); err != nil {
 			return err
 		}
 	}

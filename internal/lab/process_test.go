@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"reflect"
 	"testing"
 	"time"
 
@@ -92,9 +93,9 @@ func TestLoadState(t *testing.T) {
 	if err := load(file, new(nodeState)); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no file: %v", err)
 	}
-	want := nodeState{Supervisor: process{1, 2}, Leader: process{3, 4}, Loop: "/dev/loop9", Held: true}
+	want := nodeState{Supervisor: process{1, 2}, Leader: process{3, 4}, Drives: []drive{{Loop: "/dev/loop9", Held: true}}}
 	var got nodeState
-	if err := errors.Join(save(file, want), load(file, &got)); err != nil || got != want {
+	if err := errors.Join(save(file, want), load(file, &got)); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v; want %+v", got, err, want)
 	}
 	if err := os.WriteFile(file, []byte("{"), 0o600); err != nil {

@@ -29,15 +29,20 @@ type labState struct {
 	Owner    process `json:"owner"`    // the lab lives as long as this one
 	Detached bool    `json:"detached"` // the owner only serves, and may be ended
 	Nodes    int     `json:"nodes"`
-	Disk     bool    `json:"disk"`
+	Disks    int     `json:"disks"` // that all nodes share
 }
 
 // nodeState is node1.json and so on.
 type nodeState struct {
 	Supervisor process `json:"supervisor"` // systemd-nspawn
 	Leader     process `json:"leader"`     // PID 1 of the node
-	Loop       string  `json:"loop"`       // its loop device on the shared disk
-	Held       bool    `json:"held"`       // it was killed with the shared disk mounted
+	Drives     []drive `json:"drives"`     // its ways to the shared disks, in their order
+}
+
+// drive is how a node sees one of the shared disks.
+type drive struct {
+	Loop string `json:"loop"` // loop device
+	Held bool   `json:"held"` // the node was killed with the disk mounted
 }
 
 func labFile(lab string) string { return filepath.Join(runDir(lab), "lab.json") }
