@@ -116,13 +116,16 @@ func (c *LoadConfig) Check() error {
 	return nil
 }
 
-// ProbeConfig tells a probe what to ask. At least one of ICMP and Banner is needed. Zero values mean the defaults.
+// ProbeConfig tells a probe what to ask. At least one of the addresses is needed. Zero values mean the defaults.
 type ProbeConfig struct {
 	ICMP           string        // IPv4 or IPv6 address for echo requests
 	ICMPInterval   time.Duration // default 5 ms
 	Banner         string        // address with port that greets with 220
-	BannerInterval time.Duration // default 20 ms
-	Timeout        time.Duration // of one connection until its 220; default 5 s
+	IMAP           string        // address with port that greets with OK
+	POP3           string        // address with port that greets with +OK
+	LDAP           string        // address with port that answers for its root DSE
+	BannerInterval time.Duration // of each of the four; default 20 ms
+	Timeout        time.Duration // of one connection until its greeting; default 5 s
 	For            time.Duration // how long to run; 0: until stopped
 }
 
@@ -131,16 +134,19 @@ func (c *ProbeConfig) Flags(fs *flag.FlagSet) {
 	fs.StringVar(&c.ICMP, "icmp", c.ICMP, "`address` for echo requests")
 	fs.DurationVar(&c.ICMPInterval, "icmp-interval", cmp.Or(c.ICMPInterval, 5*time.Millisecond), "time between echo requests")
 	fs.StringVar(&c.Banner, "banner", c.Banner, "`address:port` that greets with 220")
-	fs.DurationVar(&c.BannerInterval, "banner-interval", cmp.Or(c.BannerInterval, 20*time.Millisecond), "time between connections")
-	fs.DurationVar(&c.Timeout, "timeout", cmp.Or(c.Timeout, 5*time.Second), "time for a connection until its 220")
+	fs.StringVar(&c.IMAP, "imap", c.IMAP, "`address:port` that greets with OK")
+	fs.StringVar(&c.POP3, "pop3", c.POP3, "`address:port` that greets with +OK")
+	fs.StringVar(&c.LDAP, "ldap", c.LDAP, "`address:port` that answers for its root DSE")
+	fs.DurationVar(&c.BannerInterval, "banner-interval", cmp.Or(c.BannerInterval, 20*time.Millisecond), "time between connections to the same address")
+	fs.DurationVar(&c.Timeout, "timeout", cmp.Or(c.Timeout, 5*time.Second), "time for a connection until its greeting")
 	fs.DurationVar(&c.For, "for", c.For, "time to run (default until stopped)")
 }
 
 // Check is that of [tool.Config].
 func (c *ProbeConfig) Check() error {
 	switch {
-	case c.ICMP == "" && c.Banner == "":
-		return errors.New("-icmp or -banner is needed")
+	case c.ICMP == "" && len(c.doors()) == 0:
+		return errors.New("at least one of -icmp, -banner, -imap, -pop3 and -ldap is needed")
 	case c.ICMPInterval <= 0 || c.BannerInterval <= 0 || c.Timeout <= 0:
 		return errors.New("-icmp-interval, -banner-interval and -timeout must be positive")
 	}

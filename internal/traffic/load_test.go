@@ -17,115 +17,17 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/mailha/mailha/internal/traffic/double"
 	"github.com/mailha/mailha/internal/traffic/ledger"
 )
 
-// reaction is what a double does at a stage of its first session: it says something, then goes on, ends the connection
-// or falls silent.
-type reaction struct {
-	say string
-	end string // "", "close", "reset" or "silence"
-}
+// reaction is what a double does at a stage of its first session.
+type reaction struct{ say, end string }
 
-// double is a server that reacts at one stage of its first connection in its own way, and is well-behaved otherwise.
-// The stages are greeting, EHLO, MAIL, RCPT, DATA, body, dot, idle (between two messages), and QUIT.
-type double struct {
-	stage    string
-	reaction reaction
-	conns    atomic.Int32
-	quits    atomic.Int32
-}
-
-func startDouble(t *testing.T, stage string, r reaction) (d *double, addr string) {
+func startDouble(t *testing.T, stage string, r reaction) (d *double.SMTP, addr string) {
 	t.Helper()
-	d = &double{stage: stage, reaction: r}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			first := d.conns.Add(1) == 1
-			stop := context.AfterFunc(t.Context(), func() { conn.Close() })
-			wg.Go(func() {
-				defer stop()
-				defer conn.Close()
-				d.serve(conn.(*net.TCPConn), first)
-			})
-		}
-	})
-	t.Cleanup(func() {
-		l.Close()
-		wg.Wait()
-	})
-	return d, l.Addr().String()
-}
-
-// at says what is due at a stage and reports whether the session goes on.
-func (d *double) at(conn *net.TCPConn, first bool, stage, say string) bool {
-	if !first || stage != d.stage {
-		_, err := io.WriteString(conn, say)
-		return err == nil
-	}
-	io.WriteString(conn, d.reaction.say)
-	switch d.reaction.end {
-	case "reset":
-		conn.SetLinger(0)
-		return false
-	case "close":
-		return false
-	case "silence":
-		io.Copy(io.Discard, conn)
-		return false
-	}
-	return true
-}
-
-func (d *double) serve(conn *net.TCPConn, first bool) {
-	br := bufio.NewReader(conn)
-	if !d.at(conn, first, "greeting", "220 double\r\n") {
-		return
-	}
-	for {
-		line, err := br.ReadString('\n')
-		if err != nil {
-			return
-		}
-		verb := line[:4]
-		say := "250 ok\r\n"
-		switch verb {
-		case "DATA":
-			say = "354 go\r\n"
-		case "QUIT":
-			d.quits.Add(1)
-			say = "221 bye\r\n"
-		}
-		if !d.at(conn, first, verb, say) || verb == "QUIT" {
-			return
-		}
-		if verb == "DATA" && !(first && d.stage == "DATA") && !d.data(conn, br, first) {
-			return
-		}
-	}
-}
-
-func (d *double) data(conn *net.TCPConn, br *bufio.Reader, first bool) bool {
-	if first && d.stage == "body" {
-		br.ReadString('\n')
-		return d.at(conn, first, "body", "")
-	}
-	for line := ""; line != ".\r\n"; {
-		var err error
-		if line, err = br.ReadString('\n'); err != nil {
-			return false
-		}
-	}
-	return d.at(conn, first, "dot", "250 taken\r\n") && d.at(conn, first, "idle", "")
+	d = double.StartSMTP(t, double.Reaction{Stage: stage, Say: r.say, End: r.end})
+	return d, d.Addr
 }
 
 func testLoad(to string) LoadConfig {
@@ -141,18 +43,19 @@ func runLoad(ctx context.Context, t *testing.T, cfg LoadConfig) (LoadCounts, []l
 	t.Helper()
 	file, l := tempLedger(t)
 	load := newLoad(cfg, l)
-	if err := load.run(ctx); err != nil {
+	if err := load.Run(ctx); err != nil {
 		t.Fatal(err)
 	}
-	return load.snapshot(), records[ledger.Attempt](t, file)
+	return load.Counts(), records[ledger.Attempt](t, file)
 }
 
 // TestLoadOutcomes breaks the first session at each stage in each way; the second attempt always succeeds.
 func TestLoadOutcomes(t *testing.T) {
 	const (
 		cut      = "sessions_cut"
-		closing  = "sessions_421"
+		closing  = "sessions_announced"
 		failed   = "connect_failed"
+		late     = "connect_timeout"
 		goesOn   = "none" // the session is used or quit as usual
 		busy421  = "421 4.3.2 shutting down\r\n"
 		busy450  = "450 4.2.0 later\r\n"
@@ -171,7 +74,7 @@ func TestLoadOutcomes(t *testing.T) {
 		{"greeting", reaction{busy421, "close"}, ledger.Refused, failed},
 		{"greeting", reaction{"554 no\r\n", "close"}, ledger.Refused, failed},
 		{"greeting", reaction{"hello\r\n", ""}, ledger.Refused, failed},
-		{"greeting", reaction{"", "silence"}, ledger.Refused, failed},
+		{"greeting", reaction{"", "silence"}, ledger.Refused, late},
 		{"EHLO", reaction{"550 5.7.1 no\r\n", ""}, ledger.Refused, goesOn},
 		{"body", reaction{"", "close"}, ledger.Ambiguous, cut}, // a small message is all sent before the client can know
 		{"dot", reaction{"", "close"}, ledger.Ambiguous, cut},
@@ -223,9 +126,11 @@ func TestLoadOutcomes(t *testing.T) {
 			case cut:
 				want.Cut = 1
 			case closing:
-				want.Closing421 = 1
+				want.Announced = 1
 			case failed:
 				want.ConnectFailed, want.Sessions = 1, 1
+			case late:
+				want.ConnectTimeout, want.Sessions = 1, 1
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
@@ -240,7 +145,7 @@ func TestLoadOutcomes(t *testing.T) {
 			if diff := cmp.Diff(outcomes, seen); diff != "" {
 				t.Errorf("outcomes -want +got:\n%s\n%+v", diff, recs)
 			}
-			if quits := d.quits.Load(); tt.ended == goesOn && quits != int32(want.Sessions) {
+			if quits := d.Quits(); tt.ended == goesOn && quits != want.Sessions {
 				t.Errorf("%d QUITs for %d sessions", quits, want.Sessions)
 			}
 		})
@@ -253,7 +158,7 @@ func TestLoadIdleSession(t *testing.T) {
 		reaction
 		want LoadCounts
 	}{
-		{reaction{"421 4.4.2 idle\r\n", "close"}, LoadCounts{Accepted: 2, Sessions: 2, Closing421: 1}},
+		{reaction{"421 4.4.2 idle\r\n", "close"}, LoadCounts{Accepted: 2, Sessions: 2, Announced: 1}},
 		{reaction{"", "close"}, LoadCounts{Accepted: 2, Sessions: 2, Cut: 1}},
 		{reaction{"", "reset"}, LoadCounts{Accepted: 2, Sessions: 2, Cut: 1}},
 		{reaction{"250 unasked\r\n", ""}, LoadCounts{Accepted: 2, Sessions: 2, Cut: 1}},
@@ -342,8 +247,8 @@ func TestLoadStopsAtOnceWithoutGrace(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	done := make(chan error, 1)
-	go func() { done <- load.run(ctx) }()
-	waitUntil(t, 5*time.Second, "a message is on its way", func() bool { return load.snapshot().InFlight == 1 })
+	go func() { done <- load.Run(ctx) }()
+	waitUntil(t, 5*time.Second, "a message is on its way", func() bool { return load.Counts().InFlight == 1 })
 	cancel()
 	select {
 	case err := <-done:
@@ -354,7 +259,7 @@ func TestLoadStopsAtOnceWithoutGrace(t *testing.T) {
 		t.Fatal("still waiting for a reply")
 	}
 	// Our own end cuts nobody's session.
-	if got := load.snapshot(); got.Cut != 0 || got.Retrying != 1 || got.InFlight != 0 {
+	if got := load.Counts(); got.Cut != 0 || got.Retrying != 1 || got.InFlight != 0 {
 		t.Errorf("counts %+v", got)
 	}
 	if recs := records[ledger.Attempt](t, file); len(recs) != 1 || recs[0].Outcome == ledger.Accepted {
@@ -369,8 +274,8 @@ func TestLoadFailsWithItsLedger(t *testing.T) {
 	cfg := testLoad(addr)
 	cfg.Messages, cfg.Sessions = 0, 4
 	load := newLoad(cfg, l)
-	if err := load.run(deadline(t, 10*time.Second)); err == nil || load.snapshot().Accepted != 0 {
-		t.Errorf("error %v, counts %+v: want an error, and nothing accepted that is not written down", err, load.snapshot())
+	if err := load.Run(deadline(t, 10*time.Second)); err == nil || load.Counts().Accepted != 0 {
+		t.Errorf("error %v, counts %+v: want an error, and nothing accepted that is not written down", err, load.Counts())
 	}
 }
 
@@ -439,10 +344,10 @@ func TestProof(t *testing.T) {
 	cfg.Messages, cfg.Sessions, cfg.PerSession = 200, 4, 5
 	loadFile, l := tempLedger(t)
 	load := newLoad(cfg, l)
-	if err := load.run(deadline(t, 30*time.Second)); err != nil {
+	if err := load.Run(deadline(t, 30*time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	if got := load.snapshot(); got.Ambiguous != 7 || got.Cut != 7 || got.Accepted != 200 {
+	if got := load.Counts(); got.Ambiguous != 7 || got.Cut != 7 || got.Accepted != 200 {
 		t.Errorf("counts %+v", got)
 	}
 	res, err := ledger.AuditFiles(loadFile, sinkFile)

@@ -12,6 +12,9 @@ import (
 	"net"
 	"strings"
 
+	"github.com/mailha/mailha/internal/traffic/hold"
+	"github.com/mailha/mailha/internal/traffic/imap"
+	"github.com/mailha/mailha/internal/traffic/ldap"
 	"github.com/mailha/mailha/internal/traffic/ledger"
 	"github.com/mailha/mailha/internal/traffic/tool"
 )
@@ -27,6 +30,11 @@ const usage = `usage: traffic COMMAND [flags]
   sink   receive mail and record it
   load   send mail at a given rate and record it
   probe  measure how long echo replies and greetings stay out; reads "mark NAME" and "report" on stdin
+  hold   keep sessions of IMAP, SMTP and LDAP open, and say how each ended
+  imap-read    record what is in mailboxes, as a sink does
+  imap-append  store messages in mailboxes and record them, as a load does
+  ldap-write   add and modify entries of a directory and record it, as a load does
+  ldap-read    record what of that is in the directory, as a sink does
   audit  join the ledgers of a load and a sink; exit status 1 if mail was lost or damaged
 "traffic COMMAND -h" lists the flags. All but audit print JSON lines, each with an "event", and run until SIGTERM,
 SIGINT, the end of stdin or the end of -for; the last line is the summary.
@@ -38,6 +46,13 @@ func subcommands() map[string]func(context.Context, *tool.Tool, []string) error 
 		"sink":  sinkCommand,
 		"load":  loadCommand,
 		"probe": probeCommand,
+		"hold":  hold.Hold,
+
+		"imap-read":   imap.Read,
+		"imap-append": imap.Append,
+		"ldap-write":  ldap.Write,
+		"ldap-read":   ldap.Read,
+
 		"audit": auditCommand,
 	}
 }
@@ -105,7 +120,7 @@ func loadCommand(ctx context.Context, t *tool.Tool, args []string) error {
 	}
 	defer file.Close()
 	l := newLoad(cfg, file)
-	return t.Run(ctx, cfg.For, tool.Ready{}, func() any { return l.snapshot() }, l.run)
+	return t.Run(ctx, cfg.For, tool.Ready{}, func() any { return l.Counts() }, l.Run)
 }
 
 func probeCommand(ctx context.Context, t *tool.Tool, args []string) error {

@@ -179,6 +179,16 @@ func TestExitStatus(t *testing.T) {
 		{"load -to 127.0.0.1:1 -ledger x -run r -rcpt-domain d extra", exitUsage},
 		{"probe", exitUsage},
 		{"probe -icmp nowhere", exitFailed},
+		{"hold", exitUsage},
+		{"hold -idle 1 -imap 127.0.0.1:1 -users " + dir + "/none", exitFailed},
+		{"imap-read -to 127.0.0.1:1 -ledger x", exitUsage},
+		{"imap-read -to 127.0.0.1:1 -ledger " + dir + "/r -users " + dir + "/none", exitFailed},
+		{"imap-append -to 127.0.0.1:1 -users x -ledger x -run r -rate 0", exitUsage},
+		{"imap-append -h", exitOK},
+		{"ldap-write -to 127.0.0.1:1 -base x -ledger x -run r -dn y", exitUsage},
+		{"ldap-write -to 127.0.0.1:1 -base x -ledger x -run r -dn y -account z -passwords " + dir + "/none", exitFailed},
+		{"ldap-read -to 127.0.0.1:1 -ledger x", exitUsage},
+		{"ldap-read -to 127.0.0.1:1 -base x -for 100ms -ledger " + dir + "/d", exitFailed},
 	} {
 		t.Run(tt.args, func(t *testing.T) {
 			var out, complaint bytes.Buffer

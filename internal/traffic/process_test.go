@@ -14,7 +14,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/mailha/mailha/internal/traffic/double"
+	"github.com/mailha/mailha/internal/traffic/hold"
+	"github.com/mailha/mailha/internal/traffic/imap"
+	"github.com/mailha/mailha/internal/traffic/ldap"
 	"github.com/mailha/mailha/internal/traffic/ledger"
+	"github.com/mailha/mailha/internal/traffic/promise"
 	"github.com/mailha/mailha/internal/traffic/tool"
 )
 
@@ -78,6 +83,70 @@ func TestWholeStory(t *testing.T) {
 	}
 	if _, err := probe.Report(ctx); err == nil {
 		t.Error("a stopped probe reports")
+	}
+}
+
+// TestOtherProtocols starts the clients of a store and a directory as processes, and audits what they did.
+func TestOtherProtocols(t *testing.T) {
+	ctx := deadline(t, time.Minute)
+	dir := t.TempDir()
+	file := func(name string) string { return filepath.Join(dir, name) }
+	for name, text := range map[string]string{"users": "a:secret of a\nb:secret of b\n", "accounts": "writer:secret\n"} {
+		if err := os.WriteFile(file(name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	store, directory := double.StartIMAP(t, double.Reaction{}), double.StartLDAP(t, double.Reaction{}, -1, false)
+	plan := promise.Plan{Run: "r", Rate: 500, Sessions: 3, PerSession: 4, Messages: 40}
+	login := ldap.Login{DN: "cn=w", Passwords: file("accounts"), Account: "writer"}
+
+	reader, err := imap.StartRead(ctx, asCommand, imap.ReadConfig{To: store.Addr, Users: file("users"), Ledger: file("read"), Interval: 10 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	held, err := hold.Start(ctx, asCommand, hold.Config{
+		IMAP: store.Addr, Users: file("users"), Idle: 2, Active: 1, LDAP: directory.Addr, Writers: 1, Base: "ou=x", DN: "cn=w",
+		Passwords: file("accounts"), Account: "writer", Run: "held", Beat: 10 * time.Millisecond,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan.Ledger = file("appended")
+	appender, err := imap.StartAppend(ctx, asCommand, imap.AppendConfig{To: store.Addr, Users: file("users"), Plan: plan})
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan.Ledger = file("written")
+	writer, err := ldap.StartWrite(ctx, asCommand, ldap.WriteConfig{To: directory.Addr, Base: "ou=x", Login: login, Plan: plan})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, load := range map[string]tool.Running[promise.Counts]{"appended": appender, "written": writer} {
+		if c, err := load.Wait(ctx); err != nil || c.Accepted != 40 || c.Cut != 0 {
+			t.Fatalf("%s: %+v, %v", name, c, err)
+		}
+	}
+	waitUntil(t, 10*time.Second, "all was read", func() bool { return reader.Progress().Messages == 40 })
+	if c, err := reader.Stop(ctx); err != nil || c.Messages != 40 || c.Duplicates != 0 {
+		t.Errorf("read %+v, %v", c, err)
+	}
+	found, err := ldap.StartRead(ctx, asCommand, ldap.ReadConfig{To: directory.Addr, Base: "ou=x", Login: login, Ledger: file("found")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, err := found.Wait(ctx); err != nil || c.Writes != 40 {
+		t.Errorf("found %+v, %v", c, err)
+	}
+	for load, sink := range map[string]string{"appended": "read", "written": "found"} {
+		if res, err := ledger.AuditFiles(file(load), file(sink)); err != nil || !res.OK() || res.Delivered != 40 || res.Duplicated != 0 {
+			t.Errorf("%s: %+v, %v", load, res, err)
+		}
+	}
+	if c := held.Progress(); c.Idle.Held != 2 || c.Active.Held != 1 || c.Writers.Held != 1 {
+		t.Errorf("held %+v", c)
+	}
+	if c, err := held.Stop(ctx); err != nil || c.Idle.Cut()+c.Active.Cut()+c.Writers.Cut() != 0 || c.Active.Beats == 0 || c.Writers.Beats == 0 {
+		t.Errorf("held %+v, %v", c, err)
 	}
 }
 
@@ -173,6 +242,21 @@ func TestArgvGivesTheSameConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(want, got); diff != "" || want.From == "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	held := hold.Config{
+		IMAP: "a:1", Users: "u", Mailbox: "m", Idle: 1, Active: 2, SMTP: "b:2", Data: 3, DataTimes: []time.Duration{1, time.Hour}, Rcpts: []string{"x@y", "z@y"},
+		Run: "r", Ledger: "l", LDAP: "c:3", Writers: 4, Base: "dc=a,dc=b", DN: "cn=x,dc=b", Passwords: "p", Account: "n",
+		Beat: 1, ConnectTimeout: 2, ReplyTimeout: 3, For: 4,
+	}
+	if args, err = tool.Argv(&held, "hold"); err != nil {
+		t.Fatal(err)
+	}
+	var same hold.Config
+	if err := tool.Parse(&same, "hold", args[1:], t.Output()); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(held, same); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 	sink := SinkConfig{Listen: []string{"a:1", "[::]:2"}, Ledger: "l", Delay: time.Second, DelayFor: "-x=y"}

@@ -42,6 +42,24 @@ func TestProgramOfTheAgentsLinksLittle(t *testing.T) {
 	}
 }
 
+// The workshops, and what only they need, stay out of everything that ships.
+func TestShippedProgramsLinkNoWorkshop(t *testing.T) {
+	var linked []string
+	for _, p := range list(t, "-deps", "./cmd/...") {
+		linked = append(linked, p.ImportPath)
+	}
+	if !slices.Contains(linked, module+"/cmd/mailha-ocf") {
+		t.Error("the programs are not where this test looks for them")
+	}
+	for _, importPath := range linked {
+		for _, workshop := range []string{"lab", "labtests", "traffic", "scenario", "bench", "manual"} {
+			if below(importPath, module+"/internal/"+workshop) {
+				t.Errorf("a program under cmd links %s; \"go list -deps ./cmd/...\" has it", importPath)
+			}
+		}
+	}
+}
+
 // wrongWay lists what a package of the module must not import: imports run from
 // cmd by way of internal to agents and fencing, from there to vip and
 // resources, and never back.

@@ -14,15 +14,13 @@ import (
 	"os"
 	"time"
 
+	"github.com/mailha/mailha/internal/traffic/ending"
 	"github.com/mailha/mailha/internal/traffic/ledger"
 	"github.com/mailha/mailha/internal/traffic/letter"
 )
 
-// How sessions end, besides what the connection itself reports.
-var (
-	ErrReplyTimeout = errors.New("no reply in time")
-	ErrClosing      = errors.New("server closes the session") // by a 421
-)
+// errReplyTimeout is a silence that was too long.
+var errReplyTimeout = fmt.Errorf("no reply: %w", os.ErrDeadlineExceeded)
 
 // quitTimeout bounds the farewell: nothing depends on it any more.
 const quitTimeout = 5 * time.Second
@@ -101,12 +99,12 @@ func (s *Session) Ended(r Reply, open bool) error {
 	case !open:
 		return s.readErr
 	case r.Code == CodeClosing:
-		return fmt.Errorf("%w: %s", ErrClosing, r)
+		return fmt.Errorf("%w: %s", ending.ErrAnnounced, r)
 	}
 	return fmt.Errorf("reply to nothing: %s", r)
 }
 
-// await gives the next reply; any error, ErrClosing for a 421 among them, is the session's end.
+// await gives the next reply; any error, [ending.ErrAnnounced] for a 421 among them, is the session's end.
 func (s *Session) await(ctx context.Context) (Reply, error) {
 	timer := time.NewTimer(s.timeout)
 	defer timer.Stop()
@@ -116,11 +114,11 @@ func (s *Session) await(ctx context.Context) (Reply, error) {
 			return Reply{}, s.readErr
 		}
 		if r.Code == CodeClosing {
-			return Reply{}, fmt.Errorf("%w: %s", ErrClosing, r)
+			return Reply{}, fmt.Errorf("%w: %s", ending.ErrAnnounced, r)
 		}
 		return r, nil
 	case <-timer.C:
-		return Reply{}, ErrReplyTimeout
+		return Reply{}, errReplyTimeout
 	case <-ctx.Done():
 		return Reply{}, ctx.Err()
 	}
@@ -187,7 +185,7 @@ func (s *Session) Finish(ctx context.Context, data []byte) (out ledger.Outcome, 
 		return ledger.Accepted, r.String(), nil
 	case err == nil:
 		return ledger.Refused, "final dot: " + r.String(), nil
-	case !sent || errors.Is(err, ErrClosing):
+	case !sent || errors.Is(err, ending.ErrAnnounced):
 		// Without its final dot, or with a 421 for it, the message is not the server's.
 		return ledger.Refused, fmt.Sprintf("message: %v", err), err
 	}

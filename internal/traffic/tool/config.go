@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 )
 
 // List is a flag that may be repeated and takes commas.
@@ -61,4 +62,28 @@ func Argv(c Config, name string) ([]string, error) {
 		}
 	})
 	return args, nil
+}
+
+// Durations is a flag that may be repeated and takes commas.
+type Durations []time.Duration
+
+// String joins the values with commas.
+func (d *Durations) String() string {
+	var words []string
+	for _, each := range *d {
+		words = append(words, each.String())
+	}
+	return strings.Join(words, ",")
+}
+
+// Set adds values.
+func (d *Durations) Set(s string) error {
+	for word := range strings.SplitSeq(s, ",") {
+		each, err := time.ParseDuration(word)
+		if err != nil {
+			return err
+		}
+		*d = append(*d, each)
+	}
+	return nil
 }
