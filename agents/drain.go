@@ -3,6 +3,7 @@
 package agents
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -83,6 +84,7 @@ func (s *Service) drainSessions(ctx context.Context, rec record, p *progress) (b
 	const pause = 20 * time.Millisecond
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
+	leave := farewells{s: s, facts: rec.Facts}
 	next := time.Now()
 	for first := true; ; first = false {
 		sessions, err := vip.Sessions(ctx, addrs, rec.Facts.Ports)
@@ -98,7 +100,7 @@ func (s *Service) drainSessions(ctx context.Context, rec record, p *progress) (b
 			return began, dismissed, 0, nil
 		}
 		if now := time.Now(); !now.Before(next) {
-			dismissed += s.dismiss(ctx, rec.Facts, sessions, began)
+			dismissed += leave.batch(ctx, sessions, began)
 			next = now.Add(dismissEvery)
 		}
 		select {
@@ -119,21 +121,46 @@ const (
 	minBatch = 5
 )
 
-// dismiss ends a batch of the idle sessions politely.
-func (s *Service) dismiss(ctx context.Context, facts Facts, sessions []vip.Session, began int) int {
-	d, ok := s.steps.(Dismisser)
+// farewells are the idle sessions that are ended politely, a batch at a time.
+type farewells struct {
+	s       *Service
+	facts   Facts
+	offered map[uint32]int // how often, by inode: not all that idle may be ended
+	failed  string         // the last failure, which is told once
+}
+
+// batch ends a few of the idle sessions.
+func (f *farewells) batch(ctx context.Context, sessions []vip.Session, began int) int {
+	d, ok := f.s.steps.(Dismisser)
 	if !ok {
 		return 0
 	}
-	idle := slices.DeleteFunc(slices.Clone(sessions), func(session vip.Session) bool { return session.Idle() < idleAfter })
-	if len(idle) == 0 {
+	batch := f.next(sessions, max(minBatch, began/batches))
+	if len(batch) == 0 {
 		return 0
 	}
-	// Those that idle longest go first.
-	slices.SortFunc(idle, func(a, b vip.Session) int { return int(b.Idle() - a.Idle()) })
-	n, err := d.Dismiss(ctx, facts, idle[:min(len(idle), max(minBatch, began/batches))])
-	if err != nil {
-		s.log.Warn("cannot end idle sessions politely", "error", err)
+	n, err := d.Dismiss(ctx, f.facts, batch)
+	if err != nil && err.Error() != f.failed {
+		f.failed = err.Error()
+		f.s.log.Warn("cannot end idle sessions politely", "error", err)
 	}
 	return n
+}
+
+// next chooses at most so many: first those that were offered least often, and
+// of these the ones that idle longest. One that may not be ended, since it is
+// within a transaction, must not keep others from their turn.
+func (f *farewells) next(sessions []vip.Session, most int) []vip.Session {
+	idle := slices.DeleteFunc(slices.Clone(sessions), func(session vip.Session) bool { return session.Idle() < idleAfter })
+	slices.SortFunc(idle, func(a, b vip.Session) int {
+		return cmp.Or(cmp.Compare(f.offered[a.Inode], f.offered[b.Inode]), cmp.Compare(b.Idle(), a.Idle()))
+	})
+	idle = idle[:min(len(idle), most)]
+	if f.offered == nil {
+		f.offered = map[uint32]int{}
+	}
+	for _, session := range idle {
+		f.offered[session.Inode]++
+	}
+	return idle
 }

@@ -3,11 +3,17 @@
 package agents
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/mailha/mailha/vip"
 )
 
 // A drain of which not everything is known was not complete.
@@ -59,4 +65,59 @@ func ended(t *testing.T) context.Context {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	return ctx
+}
+
+// Sessions that may not be ended do not keep others from their turn.
+func TestFarewellsTakeTurns(t *testing.T) {
+	var f farewells
+	var sessions []vip.Session
+	for i := range uint32(10) {
+		sessions = append(sessions, vip.Session{Inode: i + 1, SinceSent: time.Hour - time.Duration(i)*time.Minute, SinceReceived: time.Hour})
+	}
+	sessions = append(sessions,
+		vip.Session{Inode: 90, SinceSent: idleAfter - 1, SinceReceived: time.Hour},
+		vip.Session{Inode: 91, SinceSent: time.Hour, SinceReceived: time.Hour, Unread: 1},
+		vip.Session{Inode: 92, SinceSent: time.Hour, SinceReceived: time.Minute})
+	for _, want := range [][]uint32{{1, 2, 3, 4}, {5, 6, 7, 8}, {9, 10, 1, 2}, {3, 4, 5, 6}} {
+		var got []uint32
+		for _, s := range f.next(sessions, 4) {
+			got = append(got, s.Inode)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("want %d, got %d", want, got)
+		}
+	}
+	if got := f.next(sessions[10:], 4); len(got) > 0 {
+		t.Errorf("not idle: %v", got)
+	}
+}
+
+// leaver is a service that can end its sessions, or cannot.
+type leaver struct {
+	doubleSteps
+	err error
+}
+
+func (l *leaver) Dismiss(_ context.Context, _ Facts, idle []vip.Session) (int, error) {
+	return len(idle), l.err
+}
+
+// What fails for every batch in the same way is said once.
+func TestFarewellsFail(t *testing.T) {
+	var said bytes.Buffer
+	steps := &leaver{err: errors.New("refused")}
+	s := NewService(Env{Instance: "x", StateDir: t.TempDir(), Units: &doubleUnits{}, Log: slog.New(slog.NewTextHandler(&said, nil))}, steps)
+	f := farewells{s: s}
+	idle := []vip.Session{{Inode: 1, SinceSent: time.Hour, SinceReceived: time.Hour}}
+	for range 3 {
+		if n := f.batch(t.Context(), idle, 1); n != 1 {
+			t.Errorf("ended %d", n)
+		}
+	}
+	if got := strings.Count(said.String(), "refused"); got != 1 {
+		t.Errorf("said %d times:\n%s", got, said.String())
+	}
+	if n := f.batch(t.Context(), nil, 1); n != 0 {
+		t.Errorf("ended %d of none", n)
+	}
 }
