@@ -55,8 +55,8 @@ func End(ctx context.Context, grace time.Duration, find func() ([]Process, error
 // signal sends through a pidfd, so that the signal cannot hit a stranger that
 // got the same PID. A process that is gone needs none.
 func (p Process) signal(sig unix.Signal) error {
-	fd, err := p.open()
-	if errors.Is(err, errGone) {
+	fd, err := p.Open()
+	if errors.Is(err, ErrGone) {
 		return nil
 	}
 	if err != nil {
@@ -72,8 +72,8 @@ func (p Process) signal(sig unix.Signal) error {
 
 // wait returns nil when the process has ended, or the error of ctx.
 func (p Process) wait(ctx context.Context) error {
-	fd, err := p.open()
-	if errors.Is(err, errGone) {
+	fd, err := p.Open()
+	if errors.Is(err, ErrGone) {
 		return nil
 	}
 	if err != nil {
@@ -96,11 +96,12 @@ func (p Process) wait(ctx context.Context) error {
 	}
 }
 
-// open returns a pidfd of this very process, or errGone.
-func (p Process) open() (int, error) {
+// Open returns a pidfd of this very process, which the caller closes, or ErrGone:
+// pidfd_open(2).
+func (p Process) Open() (int, error) {
 	fd, err := unix.PidfdOpen(p.PID, 0)
 	if errors.Is(err, unix.ESRCH) {
-		return -1, errGone
+		return -1, ErrGone
 	}
 	if err != nil {
 		return -1, fmt.Errorf("open %s: %w", p, err)
@@ -109,7 +110,7 @@ func (p Process) open() (int, error) {
 	now, err := read(fmt.Sprintf("/proc/%d", p.PID), p.PID)
 	if err != nil || now.Start != p.Start {
 		unix.Close(fd)
-		return -1, errGone
+		return -1, ErrGone
 	}
 	return fd, nil
 }

@@ -74,7 +74,7 @@ func Find(m Match) ([]Process, error) {
 			continue
 		}
 		p, err := read(dir, pid)
-		if errors.Is(err, errGone) {
+		if errors.Is(err, ErrGone) {
 			continue
 		}
 		if err != nil {
@@ -134,20 +134,21 @@ func (m Match) isProgram(dir string) bool {
 	return slices.Contains(strings.Split(string(environ), "\x00"), m.Environ)
 }
 
-var errGone = errors.New("process is gone")
+// ErrGone says that a process has ended.
+var ErrGone = errors.New("process is gone")
 
-// read returns errGone for a process that has ended, a zombie included.
+// read returns ErrGone for a process that has ended, a zombie included.
 func read(dir string, pid int) (Process, error) {
 	data, err := os.ReadFile(dir + "/stat")
 	if err != nil {
-		return Process{}, errGone
+		return Process{}, ErrGone
 	}
 	name, state, start, err := parseStat(data)
 	if err != nil {
 		return Process{}, fmt.Errorf("%s/stat: %w", dir, err)
 	}
 	if state == 'Z' || state == 'X' {
-		return Process{}, errGone
+		return Process{}, ErrGone
 	}
 	return Process{PID: pid, Start: start, Name: name, State: state}, nil
 }

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package farewell
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// Line is a duplicate of a session's socket. As long as it is open the client
+// does not see that the server has closed its own.
+type Line struct {
+	fd    int
+	guest Guest
+}
+
+// Close gives the duplicate up.
+func (l *Line) Close() error { return unix.Close(l.fd) }
+
+// NonBlocking says whether the server reads and writes the socket without
+// waiting (O_NONBLOCK). Some servers do so in encrypted sessions only.
+func (l *Line) NonBlocking() (bool, error) {
+	flags, err := unix.FcntlInt(uintptr(l.fd), unix.F_GETFL, 0)
+	if err != nil {
+		return false, l.failed(err)
+	}
+	return flags&unix.O_NONBLOCK != 0, nil
+}
+
+// Say speaks the last words and hangs up: the client reads them and then that
+// this was all, and so does the server without them. It does not wait. It returns
+// [ErrBusy], and says nothing, if the session is not idle any more.
+func (l *Line) Say(words []byte) error {
+	if err := l.idle(); err != nil {
+		return err
+	}
+	// The send buffer is empty, and takes a line whole.
+	if _, err := unix.SendmsgN(l.fd, words, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL); err != nil {
+		return l.failed(err)
+	}
+	return l.shut(unix.SHUT_RDWR)
+}
+
+// HangUp makes the server believe that the client has hung up, and leaves it to
+// the server how the session ends. It returns [ErrBusy] if the session is not idle
+// any more.
+func (l *Line) HangUp() error {
+	if err := l.idle(); err != nil {
+		return err
+	}
+	return l.shut(unix.SHUT_RD)
+}
+
+func (l *Line) shut(how int) error {
+	if err := unix.Shutdown(l.fd, how); err != nil {
+		return l.failed(err)
+	}
+	return nil
+}
+
+// idle sees that nothing has come in or gone out since the session was listed.
+func (l *Line) idle() error {
+	for _, queue := range []uint{unix.SIOCINQ, unix.SIOCOUTQ} {
+		n, err := unix.IoctlGetInt(l.fd, queue)
+		if err != nil {
+			return l.failed(err)
+		}
+		if n > 0 {
+			return ErrBusy
+		}
+	}
+	info, err := unix.GetsockoptTCPInfo(l.fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+	if err != nil {
+		return l.failed(err)
+	}
+	if info.State != unix.BPF_TCP_ESTABLISHED ||
+		int64(info.Last_data_recv) < l.guest.SinceReceived.Milliseconds() ||
+		int64(info.Last_data_sent) < l.guest.SinceSent.Milliseconds() {
+		return ErrBusy
+	}
+	return nil
+}
+
+func (l *Line) failed(err error) error {
+	return fmt.Errorf("end the session with %s: %w", l.guest.Remote, err)
+}
