@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/mailha/mailha/agents"
+	"github.com/mailha/mailha/vip"
 )
 
 // Type describes the agent.
@@ -25,7 +26,7 @@ func Type() agents.Type {
 		Short: "Mail transfer agent with its secondary IP addresses",
 		Long: `Runs one instance of a mail transfer agent (Postfix) as a systemd unit, and the secondary IP addresses that follow it.
 
-A start returns when the instance greets its clients. A stop closes the ports to new clients, lets the connected ones finish their sessions and the deliveries that are under way, within the drain timeout, and only then stops the instance: nothing that was accepted is lost, and nothing is delivered twice because of a stop. It returns success only when no process of the instance is left and the addresses are gone, whatever became of the configuration, the software or the file system meanwhile.
+A start returns when the instance greets its clients. A stop closes the ports to new clients, lets the connected ones finish what they are at and the deliveries that are under way, within the drain timeout, and only then stops the instance: nothing that was accepted is lost, and nothing is delivered twice because of a stop. Clients that have been silent for two seconds outside of a message are sent away meanwhile, a few at a time, with the reply 421, which has them try again. It returns success only when no process of the instance is left and the addresses are gone, whatever became of the configuration, the software or the file system meanwhile.
 
 Monitors look at unit and addresses (depth 0), at the SMTP dialogue (depth 10), and at a message's way through the whole queue (depth 20).`,
 		Actions: []agents.Action{
@@ -57,6 +58,8 @@ type backend interface {
 	Settle(ctx context.Context, f agents.Facts, tell func(left int)) (left int, err error)
 	// Recoverer looks after the queue before a start.
 	agents.Recoverer
+	// Dismisser parts from clients that wait for nothing.
+	agents.Dismisser
 	// Queued says in which part of the queue a message is; empty: in none, it
 	// is done with.
 	Queued(f agents.Facts, id string) (string, error)
@@ -96,6 +99,11 @@ func (a *agent) Identity(f agents.Facts) (string, error) { return a.backend().Id
 // Recover asks the backend.
 func (a *agent) Recover(ctx context.Context, f agents.Facts, clean bool) (string, error) {
 	return a.backend().Recover(ctx, f, clean)
+}
+
+// Dismiss asks the backend.
+func (a *agent) Dismiss(ctx context.Context, f agents.Facts, idle []vip.Session) (int, error) {
+	return a.backend().Dismiss(ctx, f, idle)
 }
 
 // Check holds an SMTP dialogue, and at DepthTransaction follows a message until

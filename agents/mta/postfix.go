@@ -27,6 +27,8 @@ type postfix struct {
 	configDir agents.Path
 	binary    agents.Path
 	unit      agents.UnitName
+
+	house *house // once it was asked for
 }
 
 func newPostfix() *postfix {

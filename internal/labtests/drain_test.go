@@ -79,7 +79,8 @@ func TestDrain(t *testing.T) {
 			sink.has(patience, "slow@example.test") // but has not said so yet
 			busy := connect(t, client, vip4)
 			busy.begin("busy@example.test")
-			idle := connect(t, client, vip4)
+			stuck := connect(t, client, vip4)
+			stuck.begin("unfinished@example.test")
 
 			began := time.Now()
 			stop := r.background(t, n, "stop", call{})
@@ -88,11 +89,11 @@ func TestDrain(t *testing.T) {
 			busy.begin("again@example.test") // a session in hand may go on
 			busy.finish()
 			busy.say("QUIT", 221)
-			if err := idle.cut(2 * drain); err != nil {
-				t.Errorf("the idle session lives on: %v", err)
+			if err := stuck.cut(2 * drain); err != nil {
+				t.Errorf("the session within a message lives on: %v", err)
 			}
 			if took := time.Since(began); took < drain-100*time.Millisecond || took > drain+3*time.Second {
-				t.Errorf("the idle session was cut after %s, want %s", took, drain)
+				t.Errorf("the session within a message was cut after %s, want %s", took, drain)
 			}
 			a := succeeded(t, stop)
 			if a.took > drain+5*time.Second {
@@ -117,13 +118,13 @@ func TestDrain(t *testing.T) {
 
 // Deliveries have all of the drain's time, however long clients stay: one that
 // is cut is done again by the next start.
-func TestDrainDeliveriesBesideIdleClients(t *testing.T) {
+func TestDrainDeliveriesBesideClients(t *testing.T) {
 	p := newPlace(t, lab.Config{})
 	n, client := p.node, p.Client()
 	sink := startSink(t, p, 4*time.Second)
 	r := mta("drain_timeout", "5s")
 	r.start(t, n)
-	connect(t, client, vip4) // and stays
+	connect(t, client, vip4).begin("unfinished@example.test") // and stays
 	busy := connect(t, client, vip4)
 	busy.begin("slow-late@example.test")
 
@@ -213,7 +214,7 @@ func TestHoldDuringMove(t *testing.T) {
 	from, to := p.Nodes()[0], p.Nodes()[1]
 	r := mta("gate_mode", "hold", "drain_timeout", "3s")
 	r.start(t, from)
-	connect(t, p.Client(), vip4) // keeps the drain busy
+	connect(t, p.Client(), vip4).begin("unfinished@example.test") // keeps the drain busy
 	stop := r.background(t, from, "stop", call{})
 	shut(t, p.Client(), syscall.ETIMEDOUT)
 
@@ -259,7 +260,7 @@ func TestHoldDuringRestart(t *testing.T) {
 	p := newPlace(t, lab.Config{})
 	r := mta("gate_mode", "hold", "drain_timeout", "2s")
 	r.start(t, p.node)
-	connect(t, p.Client(), vip4)
+	connect(t, p.Client(), vip4).begin("unfinished@example.test")
 	stop := r.background(t, p.node, "stop", call{})
 	shut(t, p.Client(), syscall.ETIMEDOUT)
 	late := comeLater(p)

@@ -76,7 +76,8 @@ type call struct {
 	timeout  time.Duration // 0: 20 s
 	interval time.Duration // of a monitor; 0: a probe
 	depth    int
-	nobody   bool // as a user without rights
+	nobody   bool     // as a user without rights
+	under    []string // a program that runs the agent
 }
 
 // recurring is how a monitor is called while the resource should run.
@@ -117,6 +118,7 @@ func (r resource) do(t testing.TB, n *lab.Node, action string, c call) answer {
 		argv = append([]string{"setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--"}, argv...)
 	}
 	argv = append(argv, "/usr/lib/ocf/resource.d/mailha/"+r.agent, action)
+	argv = append(slices.Clone(c.under), argv...)
 
 	const hung = 5 * time.Second
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), c.timeout+hung)
