@@ -37,7 +37,7 @@ func (p *postfix) Settle(ctx context.Context, f agents.Facts, tell func(left int
 			return 0, err
 		}
 		// Without talks, each lock counts for as long as it is held.
-		talks, talksErr := talksOf(ps)
+		talks, talksErr := talksOf(ctx, ps)
 		left, err := underWay(f, talks)
 		if err != nil || left == 0 && !awake {
 			return 0, err

@@ -3,13 +3,10 @@
 package mta
 
 import (
-	"fmt"
-	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
+	"context"
 
 	"github.com/mailha/mailha/agents/process"
+	"github.com/mailha/mailha/agents/socket"
 )
 
 // talk is how far a process is in its talk with a suspended queue manager.
@@ -19,17 +16,21 @@ type talk struct {
 }
 
 // talksOf lists, by PID, who of an instance's processes is connected to one of
-// its queue managers, which are suspended. A delivery agent that holds a lock and has sent something has
-// reported: its first word, that it is ready, was read before it was sent its
-// request.
-func talksOf(ps []process.Process) (map[int]talk, error) {
-	sockets, err := unixSockets()
+// its queue managers, which are suspended. A delivery agent that holds a lock and
+// has sent something has reported: its first word, that it is ready, was read
+// before it was sent its request.
+func talksOf(ctx context.Context, ps []process.Process) (map[int]talk, error) {
+	sockets, err := socket.AllUnix(ctx)
 	if err != nil {
 		return nil, err
 	}
 	managers, owners := map[uint32]bool{}, map[uint32]int{}
 	for _, p := range ps {
-		for _, inode := range socketsOf(p.PID) {
+		own, err := socket.Of(p)
+		if err != nil {
+			return nil, err
+		}
+		for inode := range own {
 			if isQueueManager(p) {
 				managers[inode] = true
 			} else {
@@ -42,44 +43,21 @@ func talksOf(ps []process.Process) (map[int]talk, error) {
 
 // match finds the connections that have a queue manager at one end and another
 // process of the instance at the other.
-func match(sockets []unixSocket, managers map[uint32]bool, owners map[uint32]int) map[int]talk {
+func match(sockets []socket.Unix, managers map[uint32]bool, owners map[uint32]int) map[int]talk {
 	unread := map[uint32]bool{}
 	for _, s := range sockets {
-		unread[s.inode] = s.unread
+		unread[s.Inode] = s.Unread
 	}
 	talks := map[int]talk{}
 	for _, s := range sockets {
-		pid, found := owners[s.peer]
-		if !managers[s.inode] || !found {
+		pid, found := owners[s.Peer]
+		if !managers[s.Inode] || !found {
 			continue
 		}
 		t := talks[pid]
-		t.reported = t.reported || s.unread
-		t.asked = t.asked || unread[s.peer]
+		t.reported = t.reported || s.Unread
+		t.asked = t.asked || unread[s.Peer]
 		talks[pid] = t
 	}
 	return talks
-}
-
-// socketsOf lists the inodes of a process's sockets: proc(5) fd. Those of a
-// process that is gone are none.
-func socketsOf(pid int) []uint32 {
-	dir := fmt.Sprintf("/proc/%d/fd", pid)
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil
-	}
-	var found []uint32
-	for _, entry := range entries {
-		target, err := os.Readlink(filepath.Join(dir, entry.Name()))
-		if err != nil {
-			continue
-		}
-		text, ok := strings.CutPrefix(target, "socket:[")
-		inode, err := strconv.ParseUint(strings.TrimSuffix(text, "]"), 10, 32)
-		if ok && err == nil {
-			found = append(found, uint32(inode))
-		}
-	}
-	return found
 }

@@ -3,14 +3,12 @@
 package mta
 
 import (
-	"os"
-	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"golang.org/x/sys/unix"
 
 	"github.com/mailha/mailha/agents/process"
+	"github.com/mailha/mailha/agents/socket"
 )
 
 func TestMatch(t *testing.T) {
@@ -18,18 +16,18 @@ func TestMatch(t *testing.T) {
 	managers, owners := map[uint32]bool{10: true, 11: true}, map[uint32]int{20: agent, 21: agent, 30: other}
 	for _, tt := range []struct {
 		name    string
-		sockets []unixSocket
+		sockets []socket.Unix
 		want    map[int]talk
 	}{
 		{"nobody", nil, map[int]talk{}},
-		{"both silent", []unixSocket{{10, 20, false}, {20, 10, false}}, map[int]talk{agent: {}}},
-		{"a request to read", []unixSocket{{10, 20, false}, {20, 10, true}}, map[int]talk{agent: {asked: true}}},
-		{"reported", []unixSocket{{20, 10, false}, {10, 20, true}}, map[int]talk{agent: {reported: true}}},
-		{"two agents", []unixSocket{{10, 20, true}, {20, 10, false}, {11, 30, false}, {30, 11, true}}, map[int]talk{agent: {reported: true}, other: {asked: true}}},
-		{"not with the manager", []unixSocket{{20, 30, true}, {30, 20, true}}, map[int]talk{}},
-		{"with a stranger", []unixSocket{{10, 99, true}, {99, 10, true}}, map[int]talk{}},
-		{"not taken up yet", []unixSocket{{10, 0, false}, {0, 10, true}}, map[int]talk{}},
-		{"listening", []unixSocket{{10, 0, true}, {20, 0, true}}, map[int]talk{}},
+		{"both silent", []socket.Unix{{Inode: 10, Peer: 20, Unread: false}, {Inode: 20, Peer: 10, Unread: false}}, map[int]talk{agent: {}}},
+		{"a request to read", []socket.Unix{{Inode: 10, Peer: 20, Unread: false}, {Inode: 20, Peer: 10, Unread: true}}, map[int]talk{agent: {asked: true}}},
+		{"reported", []socket.Unix{{Inode: 20, Peer: 10, Unread: false}, {Inode: 10, Peer: 20, Unread: true}}, map[int]talk{agent: {reported: true}}},
+		{"two agents", []socket.Unix{{Inode: 10, Peer: 20, Unread: true}, {Inode: 20, Peer: 10, Unread: false}, {Inode: 11, Peer: 30, Unread: false}, {Inode: 30, Peer: 11, Unread: true}}, map[int]talk{agent: {reported: true}, other: {asked: true}}},
+		{"not with the manager", []socket.Unix{{Inode: 20, Peer: 30, Unread: true}, {Inode: 30, Peer: 20, Unread: true}}, map[int]talk{}},
+		{"with a stranger", []socket.Unix{{Inode: 10, Peer: 99, Unread: true}, {Inode: 99, Peer: 10, Unread: true}}, map[int]talk{}},
+		{"not taken up yet", []socket.Unix{{Inode: 10, Peer: 0, Unread: false}, {Inode: 0, Peer: 10, Unread: true}}, map[int]talk{}},
+		{"listening", []socket.Unix{{Inode: 10, Peer: 0, Unread: true}, {Inode: 20, Peer: 0, Unread: true}}, map[int]talk{}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if diff := cmp.Diff(tt.want, match(tt.sockets, managers, owners), cmp.AllowUnexported(talk{})); diff != "" {
@@ -66,73 +64,5 @@ func TestSortOut(t *testing.T) {
 				t.Errorf("about to begin: %d, want %d; may deliver: %v, want %v", begin, tt.begin, deliver[7], tt.deliver)
 			}
 		})
-	}
-}
-
-func FuzzUnixSocket(f *testing.F) {
-	f.Add([]byte("\x01\x01\x01\x00\x0a\x00\x00\x00cookie00\x08\x00\x02\x00\x14\x00\x00\x00\x0c\x00\x04\x00\x01\x00\x00\x00\x00\x00\x00\x00"))
-	f.Add([]byte("\x01\x01\x01\x00\x0a\x00\x00\x00cookie00\x05\x00\x02\x00\x14\x00\x00\x00"))
-	f.Add([]byte("short"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		s, err := parseUnixSocket(data)
-		if err != nil && s != (unixSocket{}) {
-			t.Errorf("%+v in spite of %v", s, err)
-		}
-	})
-}
-
-// The kernel knows which end has something to read.
-func TestUnixSockets(t *testing.T) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var inodes [2]uint32
-	for i, fd := range fds {
-		defer unix.Close(fd)
-		var st unix.Stat_t
-		if err := unix.Fstat(fd, &st); err != nil {
-			t.Fatal(err)
-		}
-		inodes[i] = uint32(st.Ino)
-	}
-	own := socketsOf(os.Getpid())
-	if !slices.Contains(own, inodes[0]) || !slices.Contains(own, inodes[1]) {
-		t.Errorf("own sockets %d lack %d", own, inodes)
-	}
-	look := func() talk {
-		t.Helper()
-		sockets, err := unixSockets()
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, found := match(sockets, map[uint32]bool{inodes[0]: true}, map[uint32]int{inodes[1]: 1})[1]
-		if !found {
-			t.Fatal("the connection is not there")
-		}
-		return got
-	}
-	if got := look(); got != (talk{}) {
-		t.Errorf("nothing was sent: %+v", got)
-	}
-	send := func(fd int) {
-		t.Helper()
-		if _, err := unix.Write(fd, []byte("x")); err != nil {
-			t.Fatal(err)
-		}
-	}
-	send(fds[0])
-	if got := look(); got != (talk{asked: true}) {
-		t.Errorf("asked: %+v", got)
-	}
-	if _, err := unix.Read(fds[1], make([]byte, 9)); err != nil {
-		t.Fatal(err)
-	}
-	send(fds[1])
-	if got := look(); got != (talk{reported: true}) {
-		t.Errorf("reported: %+v", got)
-	}
-	if got := socketsOf(1 << 30); got != nil {
-		t.Errorf("sockets of nobody: %d", got)
 	}
 }

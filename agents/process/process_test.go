@@ -148,6 +148,15 @@ func TestEnd(t *testing.T) {
 			m, pid := start(t, tt.script, "MAIL_CONFIG=/etc/a")
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			defer cancel()
+			for tt.name == "is suspended" { // it says that it is up before it is
+				found, err := Find(m)
+				if err != nil || ctx.Err() != nil {
+					t.Fatal(err, ctx.Err())
+				}
+				if slices.ContainsFunc(found, func(p Process) bool { return p.State == 'T' }) {
+					break
+				}
+			}
 			killed, err := End(ctx, tt.grace, func() ([]Process, error) { return Find(m) })
 			if err != nil {
 				t.Fatal(err)

@@ -9,11 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"time"
 
-	"github.com/vishvananda/netlink/nl"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"github.com/mailha/mailha/vip/netlink"
 )
 
 // Unix is a unix(7) socket of this network namespace.
@@ -32,6 +31,8 @@ type Unix struct {
 // Lengths and numbers in the sock_diag protocol: sock_diag(7),
 // linux/unix_diag.h, linux/inet_diag.h.
 const (
+	byFamily = 20 // SOCK_DIAG_BY_FAMILY
+
 	unixReqLen = 24 // struct unix_diag_req
 	unixMsgLen = 16 // struct unix_diag_msg
 
@@ -70,7 +71,7 @@ func parseUnix(m []byte) (Unix, bool) {
 		return Unix{}, false
 	}
 	s := Unix{Stream: m[1] == unix.SOCK_STREAM, Inode: binary.NativeEndian.Uint32(m[4:])}
-	for kind, value := range attributes(m[unixMsgLen:]) {
+	for kind, value := range netlink.Attributes(m[unixMsgLen:]) {
 		switch {
 		case kind == unixName:
 			name, _, _ := bytes.Cut(value, []byte{0}) // an abstract one begins with it
@@ -135,39 +136,12 @@ func parseTCP(m []byte) (TCP, bool) {
 	}, true
 }
 
-// attributes goes through netlink(7) attributes, and ends at one that is torn.
-func attributes(b []byte) func(yield func(kind uint16, value []byte) bool) {
-	return func(yield func(uint16, []byte) bool) {
-		const header, align = 4, 4
-		for len(b) >= header {
-			size := int(binary.NativeEndian.Uint16(b))
-			if size < header || size > len(b) || !yield(binary.NativeEndian.Uint16(b[2:]), b[header:size]) {
-				return
-			}
-			b = b[min((size+align-1)&^(align-1), len(b)):]
-		}
-	}
-}
-
 // dump asks the kernel for a list.
 func dump(ctx context.Context, body []byte) ([][]byte, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	s, err := nl.GetNetlinkSocketAt(netns.None(), netns.None(), unix.NETLINK_INET_DIAG)
+	c, err := netlink.Open(ctx, unix.NETLINK_SOCK_DIAG)
 	if err != nil {
 		return nil, err
 	}
-	defer s.Close()
-	if end, ok := ctx.Deadline(); ok {
-		limit := unix.NsecToTimeval(max(time.Until(end), time.Millisecond).Nanoseconds())
-		if err := s.SetReceiveTimeout(&limit); err != nil {
-			return nil, err
-		}
-	}
-	req := nl.NewNetlinkRequest(nl.SOCK_DIAG_BY_FAMILY, unix.NLM_F_DUMP)
-	req.Sockets = map[int]*nl.SocketHandle{unix.NETLINK_INET_DIAG: {Socket: s}}
-	req.RetryInterrupted = true
-	req.AddRawData(body)
-	return req.Execute(unix.NETLINK_INET_DIAG, 0)
+	defer c.Close()
+	return c.Dump(byFamily, body)
 }
