@@ -28,6 +28,7 @@ func (c *Conn) BindSimple(dn, password string) error {
 func (c *Conn) BindExternal() error {
 	sasl := ber.Encode(ber.ClassContext, ber.TypeConstructed, 3, nil, "")
 	sasl.AppendChild(octetString("EXTERNAL"))
+	sasl.AppendChild(octetString("")) // without it the server asks for it
 	return c.bind("", sasl)
 }
 
