@@ -58,6 +58,7 @@ type Action struct {
 	Timeout  time.Duration
 	Interval time.Duration // monitor only
 	Depth    Depth         // monitor only
+	Role     Role          // monitor only; empty: not of a Promoter
 }
 
 // Type describes a kind of agent before any instance of it exists.
@@ -85,6 +86,8 @@ type Env struct {
 	StateDir string
 	// Units drives systemd.
 	Units Units
+	// Scores takes how fit an instance is to be promoted; nil: nobody asks.
+	Scores Scores
 	// Log receives what happens; nil discards it.
 	Log *slog.Logger
 }

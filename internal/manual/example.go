@@ -17,9 +17,16 @@ func examples(m *mdoc, t agents.Type, params agents.Table) {
 	resource := fmt.Sprintf("mail-%s ocf:mailha:%s", t.Name, t.Name)
 	crmsh := append([]string{"crm configure primitive " + resource, "params " + values}, operations(t)...)
 	pcs := append([]string{"pcs resource create " + resource, values}, operations(t)...)
+	promotable := slices.ContainsFunc(t.Actions, func(a agents.Action) bool { return a.Name == "promote" })
+	if promotable {
+		pcs = append(pcs, "promotable")
+	}
 	m.macro("Sh EXAMPLES")
 	m.text("With crmsh:")
 	m.literal(continued(crmsh)...)
+	if promotable {
+		m.literal(fmt.Sprintf("crm configure clone mail-%s-clone mail-%[1]s meta promotable=true", t.Name))
+	}
 	m.macro("Pp")
 	m.text("With pcs:")
 	m.literal(continued(pcs)...)
@@ -44,10 +51,13 @@ func assignments(t agents.Type, params agents.Table) []string {
 func operations(t agents.Type) []string {
 	var ops []string
 	for _, a := range t.Actions {
-		if !slices.Contains([]string{"start", "stop", "monitor"}, a.Name) {
+		if !slices.Contains([]string{"start", "stop", "promote", "demote", "monitor"}, a.Name) {
 			continue
 		}
 		op := fmt.Sprintf("op %s interval=%s timeout=%s", a.Name, ocf.Seconds(a.Interval), ocf.Seconds(a.Timeout))
+		if a.Role != "" {
+			op += " role=" + string(a.Role)
+		}
 		if a.Depth > agents.DepthShallow {
 			op += fmt.Sprintf(" OCF_CHECK_LEVEL=%d", a.Depth)
 		}

@@ -32,7 +32,7 @@ func page(t agents.Type, others []agents.Type, date time.Time) string {
 	actions(m, t)
 	environment(m)
 	files(m, t)
-	exitStatus(m)
+	exitStatus(m, t)
 	examples(m, t, params)
 	diagnostics(m, t)
 	seeAlso(m, others)
@@ -98,7 +98,11 @@ func suggestion(a agents.Action) string {
 	if a.Interval == 0 {
 		return fmt.Sprintf("Suggested timeout: %s.", ocf.Seconds(a.Timeout))
 	}
-	return fmt.Sprintf("Suggested at depth %d: interval %s, timeout %s.", a.Depth, ocf.Seconds(a.Interval), ocf.Seconds(a.Timeout))
+	as := ""
+	if a.Role != "" {
+		as = ", role " + string(a.Role)
+	}
+	return fmt.Sprintf("Suggested at depth %d%s: interval %s, timeout %s.", a.Depth, as, ocf.Seconds(a.Interval), ocf.Seconds(a.Timeout))
 }
 
 func environment(m *mdoc) {
@@ -121,10 +125,10 @@ func files(m *mdoc, t agents.Type) {
 	m.macro("El")
 }
 
-func exitStatus(m *mdoc) {
+func exitStatus(m *mdoc, t agents.Type) {
 	m.macro("Sh EXIT STATUS")
 	m.macro("Bl -tag -width Ds")
-	for _, c := range ocf.Codes() {
+	for _, c := range ocf.Codes(t) {
 		m.macro("It %s Pq %s", fmt.Sprint(int(c)), c.String())
 		m.text(c.Meaning())
 	}

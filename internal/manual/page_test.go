@@ -89,7 +89,7 @@ func TestPageHasEverything(t *testing.T) {
 		for _, n := range ocf.Variables() {
 			wanted = append(wanted, n.Name+" "+n.Text)
 		}
-		for _, c := range ocf.Codes() {
+		for _, c := range ocf.Codes(typ) {
 			wanted = append(wanted, "("+c.String()+") "+c.Meaning())
 		}
 		text := page(typ, nil, time.Now())

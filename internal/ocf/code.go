@@ -12,20 +12,27 @@ import (
 type Code int
 
 const (
-	Success       Code = 0
-	Generic       Code = 1
-	Args          Code = 2
-	Unimplemented Code = 3
-	Perm          Code = 4
-	Installed     Code = 5
-	Configured    Code = 6
-	NotRunning    Code = 7
-	Degraded      Code = 190
+	Success          Code = 0
+	Generic          Code = 1
+	Args             Code = 2
+	Unimplemented    Code = 3
+	Perm             Code = 4
+	Installed        Code = 5
+	Configured       Code = 6
+	NotRunning       Code = 7
+	RunningPromoted  Code = 8
+	FailedPromoted   Code = 9
+	Degraded         Code = 190
+	DegradedPromoted Code = 191
 )
 
-// Codes lists every code that an agent may exit with.
-func Codes() []Code {
-	return []Code{Success, Generic, Args, Unimplemented, Perm, Installed, Configured, NotRunning, Degraded}
+// Codes lists every code that the agent may exit with.
+func Codes(t agents.Type) []Code {
+	codes := []Code{Success, Generic, Args, Unimplemented, Perm, Installed, Configured, NotRunning}
+	if declared(t, "promote") {
+		return append(codes, RunningPromoted, FailedPromoted, Degraded, DegradedPromoted)
+	}
+	return append(codes, Degraded)
 }
 
 // String is the name that OCF gives the code.
@@ -47,8 +54,14 @@ func (c Code) String() string {
 		return "not configured correctly"
 	case NotRunning:
 		return "not running"
+	case RunningPromoted:
+		return "running as promoted"
+	case FailedPromoted:
+		return "promoted and failed"
 	case Degraded:
 		return "degraded"
+	case DegradedPromoted:
+		return "promoted and degraded"
 	}
 	return "unknown code"
 }
@@ -73,17 +86,26 @@ func (c Code) Meaning() string {
 		return "A parameter is wrong: no node can run the resource with it."
 	case NotRunning:
 		return "The resource is stopped on this node, which was proved; only a monitor says so."
+	case RunningPromoted:
+		return "The resource runs, is promoted on this node, and is well; only a monitor says so."
+	case FailedPromoted:
+		return "The resource is promoted on this node, but has failed; only a monitor says so."
 	case Degraded:
 		return "The resource serves, but is not well; only a monitor says so."
+	case DegradedPromoted:
+		return "The resource is promoted on this node and serves, but is not well; only a monitor says so."
 	}
 	return ""
 }
 
 // codeOf classifies an error of any action but stop and probe.
 func codeOf(err error) Code {
+	var promoted agents.Promoted
 	switch {
 	case err == nil:
 		return Success
+	case errors.As(err, &promoted):
+		return codeOfPromoted(promoted)
 	case errors.Is(err, errAction):
 		return Unimplemented
 	case errors.Is(err, agents.ErrNotRunning):
@@ -102,14 +124,27 @@ func codeOf(err error) Code {
 	return Generic
 }
 
+func codeOfPromoted(p agents.Promoted) Code {
+	switch {
+	case p.Err == nil:
+		return RunningPromoted
+	case errors.Is(p.Err, agents.ErrDegraded):
+		return DegradedPromoted
+	}
+	return FailedPromoted
+}
+
 // codeFor narrows the code to what an action may say. A stop that failed is
 // never anything but an ordinary failure: the codes that mean "cannot run here"
-// would be read as a reason to look no further. A probe on a node that lacks
-// the service finds that nothing runs there.
+// would be read as a reason to look no further. A demote that failed is followed
+// by a stop here, which the code for a bad parameter would make one everywhere.
+// A probe on a node that lacks the service finds that nothing runs there.
 func codeFor(a action, err error) Code {
 	code := codeOf(err)
 	switch {
 	case a.name == "stop" && code != Success:
+		return Generic
+	case a.name == "demote" && code != Success && code != NotRunning:
 		return Generic
 	case a.probe() && (code == Installed || code == Configured || code == Args):
 		return NotRunning

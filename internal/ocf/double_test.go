@@ -61,6 +61,27 @@ func (f *fake) Validate(ctx context.Context, d agents.Depth) error {
 	return f.note(ctx, "validate "+string(rune('0'+d/10)))
 }
 
+// promotable is a fake that has roles.
+type promotable struct{ *fake }
+
+func (p promotable) Promote(ctx context.Context) error { return p.note(ctx, "promote") }
+func (p promotable) Demote(ctx context.Context) error  { return p.note(ctx, "demote") }
+
+// callPromotable runs the fake as the agent "thing", with roles.
+func callPromotable(t *testing.T, f *fake, action string, environ ...string) (code Code, stderr string) {
+	t.Helper()
+	p := program(t, f)
+	typ := &p.Types[0]
+	typ.Actions = append(typ.Actions, agents.Action{Name: "promote", Timeout: 20 * time.Second}, agents.Action{Name: "demote", Timeout: 20 * time.Second})
+	typ.New = func(env agents.Env) agents.Agent { f.log = env.Logger(); return promotable{f} }
+	var out, errs bytes.Buffer
+	code = p.Run(t.Context(), Call{Args: []string{"thing", action}, Environ: environ, Stdout: &out, Stderr: &errs})
+	if out.Len() > 0 {
+		t.Errorf("printed on standard output: %q", out.String())
+	}
+	return code, errs.String()
+}
+
 // call runs the fake as the agent "thing".
 func call(t *testing.T, f *fake, args []string, environ ...string) (code Code, stdout, stderr string) {
 	t.Helper()

@@ -29,10 +29,16 @@ func (a action) probe() bool { return a.name == "monitor" && a.interval == 0 }
 // it is ended half way.
 func (a action) glance() bool { return a.name == "monitor" && a.depth == agents.DepthShallow }
 
+// ends says whether the action takes something away, for which there has to be
+// a way whatever the parameters are.
+func (a action) ends() bool { return a.name == "stop" || a.name == "demote" }
+
 // environ is what a cluster manager passes: OCF resource agent API 1.1,
 // sections 3.3 and 3.4.
 type environ struct {
 	instance     string
+	resource     string // the same, however long
+	pacemaker    bool   // it is Pacemaker that calls
 	reasonPrefix string
 	action       action
 	values       map[string]string // parameters by name
@@ -75,7 +81,9 @@ func parseEnviron(name string, pairs []string) (environ, error) {
 				e.values[param] = value
 			}
 		case key == "OCF_RESOURCE_INSTANCE" && value != "":
-			e.instance = shorten(value)
+			e.instance, e.resource = shorten(value), value
+		case key == "PCMK_service" && value != "":
+			e.pacemaker = true
 		case key == "OCF_EXIT_REASON_PREFIX" && value != "":
 			e.reasonPrefix = value
 		case key == "OCF_CHECK_LEVEL" && value != "":

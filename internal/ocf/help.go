@@ -34,7 +34,7 @@ func writeHelp(w io.Writer, t agents.Type, called string) {
 		writeNote(w, n)
 	}
 	fmt.Fprintf(w, "\nExit status:\n")
-	for _, c := range Codes() {
+	for _, c := range Codes(t) {
 		fmt.Fprintf(w, "  %3d  %s\n", c, c)
 	}
 }

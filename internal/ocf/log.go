@@ -51,7 +51,7 @@ func (o outcome) failed(code Code, reason string) {
 // succeeded says nothing of what only looked.
 func (o outcome) succeeded() {
 	switch o.action.name {
-	case "start", "stop", "reload-agent":
+	case "start", "stop", "promote", "demote", "reload-agent":
 		o.log.Info(o.action.name+" done", "took", o.took())
 	}
 }

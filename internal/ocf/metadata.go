@@ -52,7 +52,8 @@ func writeMetadata(w io.Writer, t agents.Type, version string) error {
 		if a.Interval > 0 {
 			interval, depth = Seconds(a.Interval), strconv.Itoa(int(a.Depth))
 		}
-		x.element(2, "action", "", "name", a.Name, "timeout", Seconds(a.Timeout), "interval", interval, "depth", depth)
+		x.element(2, "action", "", "name", a.Name, "role", string(a.Role),
+			"timeout", Seconds(a.Timeout), "interval", interval, "depth", depth)
 	}
 	x.end(1, "actions")
 	x.end(0, "resource-agent")

@@ -88,7 +88,7 @@ func (p *Program) Run(ctx context.Context, c Call) (code Code) {
 	err = p.act(ctx, t, e, envErr, slog.New(slog.NewMultiHandler(newText(c.Stderr), journal)))
 	code = codeFor(e.action, err)
 	switch {
-	case err == nil:
+	case err == nil || code == RunningPromoted:
 		done.succeeded()
 	case !e.action.probe() || code != NotRunning:
 		fmt.Fprintf(c.Stderr, "%s%s\n", e.reasonPrefix, oneLine(err))
@@ -144,7 +144,7 @@ func (p *Program) act(ctx context.Context, t agents.Type, e environ, envErr erro
 	if !declared(t, a.name) {
 		return fmt.Errorf("%w: %s", errAction, a.name)
 	}
-	if envErr != nil && a.name != "stop" {
+	if envErr != nil && !a.ends() {
 		return envErr
 	}
 	if !a.glance() { // to catch signals takes as long as a whole look at an address
@@ -157,7 +157,7 @@ func (p *Program) act(ctx context.Context, t agents.Type, e environ, envErr erro
 
 	units := unit.New(p.Bus, log)
 	defer units.Close()
-	agent := t.New(agents.Env{Kind: t.Name, Instance: e.instance, StateDir: p.StateDir, Units: units, Log: log})
+	agent := t.New(agents.Env{Kind: t.Name, Instance: e.instance, StateDir: p.StateDir, Units: units, Scores: e.scores(), Log: log})
 	table := agent.Params()
 	paramErr := table.Parse(e.values)
 	if unknown := table.Unknown(e.values); unknown != nil {
@@ -180,10 +180,10 @@ func (p *Program) act(ctx context.Context, t agents.Type, e environ, envErr erro
 		}
 		return agent.Start(ctx)
 	case "stop":
-		if paramErr != nil {
-			log.Warn("stopping in spite of bad parameters", "error", oneLine(paramErr))
-		}
+		warnOf(paramErr, log)
 		return agent.Stop(ctx)
+	case "promote", "demote":
+		return changeRole(ctx, agent, a, paramErr, log)
 	case "monitor":
 		return monitor(ctx, agent, a, paramErr)
 	case "validate-all":
@@ -200,16 +200,46 @@ func (p *Program) act(ctx context.Context, t agents.Type, e environ, envErr erro
 	return fmt.Errorf("%w: %s", errAction, a.name)
 }
 
+// changeRole is for agents that have roles.
+func changeRole(ctx context.Context, agent agents.Agent, a action, paramErr error, log *slog.Logger) error {
+	p, ok := agent.(agents.Promoter)
+	switch {
+	case !ok:
+		return fmt.Errorf("%w: %s", errAction, a.name)
+	case a.name == "demote":
+		warnOf(paramErr, log)
+		return p.Demote(ctx)
+	case paramErr != nil:
+		return paramErr
+	}
+	if err := agent.Validate(ctx, agents.DepthShallow); err != nil {
+		return err
+	}
+	return p.Promote(ctx)
+}
+
+// warnOf is for actions that go on with what parameters there are.
+func warnOf(paramErr error, log *slog.Logger) {
+	if paramErr != nil {
+		log.Warn("going on in spite of bad parameters", "error", oneLine(paramErr))
+	}
+}
+
 // monitor asks even with bad parameters: what they did not break may run.
 func monitor(ctx context.Context, agent agents.Agent, a action, paramErr error) error {
 	if paramErr == nil {
 		return agent.Monitor(ctx, a.depth)
 	}
-	if err := agent.Monitor(ctx, agents.DepthShallow); errors.Is(err, agents.ErrNotRunning) {
+	err := agent.Monitor(ctx, agents.DepthShallow)
+	if errors.Is(err, agents.ErrNotRunning) {
 		return paramErr
 	}
 	// Not [agents.ErrParameter]: that would stop the resource everywhere.
-	return fmt.Errorf("something of the resource is here, but its parameters are bad: %s", oneLine(paramErr))
+	bad := fmt.Errorf("something of the resource is here, but its parameters are bad: %s", oneLine(paramErr))
+	if errors.As(err, new(agents.Promoted)) {
+		return agents.Promoted{Err: bad}
+	}
+	return bad
 }
 
 // time is what the action may take: a little less than the caller allows, so

@@ -20,6 +20,8 @@ func Actions() []Note {
 		{"start", "Brings the resource up, and returns once it serves."},
 		{"stop", "Takes the resource down, and returns once it is proved that nothing of it is left on this node. It works with parameters missing or wrong."},
 		{"monitor", "Says whether the resource runs and is well, looking as deep as OCF_CHECK_LEVEL asks."},
+		{"promote", "Makes the resource, which runs on this node, the one that serves in full, and returns once it does. It refuses when it knows of a reason against it."},
+		{"demote", "Makes it one of the others again, which it returns once clients have been served to the end. It works with parameters missing or wrong."},
 		{"reload-agent", "Makes changes of reloadable parameters take effect without a restart."},
 		{"validate-all", "Checks the parameters by themselves, and against this node as well if OCF_CHECK_LEVEL is 10 or more."},
 		{"meta-data", "Prints the agent's metadata as XML."},

@@ -62,6 +62,9 @@ func typeFaults(t agents.Type, params agents.Table) []string {
 		if !slices.ContainsFunc(ocf.Actions(), func(n ocf.Note) bool { return n.Name == a.Name }) {
 			faults = append(faults, a.Name+": ocf.Actions does not explain it")
 		}
+		if a.Role != "" && (a.Name != "monitor" || a.Role != agents.RolePromoted && a.Role != agents.RoleUnpromoted) {
+			faults = append(faults, fmt.Sprintf("%s has the role %q", a.Name, a.Role))
+		}
 		if (a.Name == "monitor") != (a.Interval > 0) {
 			faults = append(faults, a.Name+": only monitors recur, and all of them do")
 		}
@@ -80,6 +83,23 @@ func typeFaults(t agents.Type, params agents.Table) []string {
 	}
 	if t.Short == "" || strings.HasSuffix(t.Short, ".") || !strings.HasSuffix(t.Long, ".") {
 		faults = append(faults, "Short must be without a full stop, and Long end with one")
+	}
+	return faults
+}
+
+// roleFaults lists where a type and its agent differ about roles.
+func roleFaults(t agents.Type, agent agents.Agent) []string {
+	var faults []string
+	_, promoter := agent.(agents.Promoter)
+	for _, name := range []string{"promote", "demote"} {
+		if has := slices.ContainsFunc(t.Actions, func(a agents.Action) bool { return a.Name == name }); has != promoter {
+			faults = append(faults, fmt.Sprintf("%s is there: %t; the agent can be promoted: %t", name, has, promoter))
+		}
+	}
+	for _, a := range t.Actions {
+		if a.Name == "monitor" && (a.Role != "") != promoter {
+			faults = append(faults, fmt.Sprintf("monitor at depth %d has the role %q; the agent can be promoted: %t", a.Depth, a.Role, promoter))
+		}
 	}
 	return faults
 }
@@ -118,6 +138,9 @@ func TestTables(t *testing.T) {
 				t.Error(fault)
 			}
 			agent := typ.New(agents.Env{})
+			for _, fault := range roleFaults(typ, agent) {
+				t.Error(fault)
+			}
 			for _, fault := range exampleFaults(typ, agent) {
 				t.Errorf("example: %s", fault)
 			}
@@ -164,7 +187,8 @@ func TestRulesAboutTables(t *testing.T) {
 		"parameter is reloadabl": func(_ *agents.Type, params *agents.Table) { *params = nil },
 		"above zero":             func(t *agents.Type, _ *agents.Table) { t.Actions[0].Timeout = 0 },
 		"whole seconds":          func(t *agents.Type, _ *agents.Table) { t.Actions[0].Timeout = 1500 * time.Millisecond },
-		"does not explain":       func(t *agents.Type, _ *agents.Table) { t.Actions[0].Name = "promote" },
+		"does not explain":       func(t *agents.Type, _ *agents.Table) { t.Actions[0].Name = "recover" },
+		"has the role":           func(t *agents.Type, _ *agents.Table) { t.Actions[0].Role = agents.RolePromoted },
 		"only monitors recur":    func(t *agents.Type, _ *agents.Table) { t.Actions[0].Interval = time.Second },
 		"two monitors":           func(t *agents.Type, _ *agents.Table) { t.Actions = append(t.Actions, t.Actions[2]) },
 		"two parameters":         func(_ *agents.Type, params *agents.Table) { *params = append(*params, (*params)[0]) },
@@ -174,6 +198,18 @@ func TestRulesAboutTables(t *testing.T) {
 		params := typ.New(agents.Env{}).Params()
 		change(&typ, &params)
 		if faults := strings.Join(typeFaults(typ, params), "; "); !strings.Contains(faults, name) {
+			t.Errorf("want a fault with %q, got %q", name, faults)
+		}
+	}
+
+	for name, change := range map[string]func(*agents.Type){
+		"promote is there": func(t *agents.Type) { t.Actions = append(t.Actions, agents.Action{Name: "promote"}) },
+		"demote is there":  func(t *agents.Type) { t.Actions = append(t.Actions, agents.Action{Name: "demote"}) },
+		"has the role":     func(t *agents.Type) { t.Actions[2].Role = agents.RoleUnpromoted },
+	} {
+		typ := agents.VIPType()
+		change(&typ)
+		if faults := strings.Join(roleFaults(typ, typ.New(agents.Env{})), "; "); !strings.Contains(faults, name) {
 			t.Errorf("want a fault with %q, got %q", name, faults)
 		}
 	}
