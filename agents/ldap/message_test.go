@@ -82,6 +82,19 @@ func dialed(t *testing.T, ctx context.Context, answers ...[]byte) *Conn {
 	return c
 }
 
+// notice is the last message of a session that the server ends.
+func notice(code Code, text string) []byte {
+	op := application(extendedResponse, "")
+	op.AppendChild(ber.NewInteger(ber.ClassUniversal, ber.TypePrimitive, ber.TagEnumerated, int64(code), ""))
+	op.AppendChild(octetString(""))
+	op.AppendChild(octetString(text))
+	op.AppendChild(contextString(10, "1.3.6.1.4.1.1466.20036"))
+	m := ber.NewSequence("")
+	m.AppendChild(ber.NewInteger(ber.ClassUniversal, ber.TypePrimitive, ber.TagInteger, int64(0), ""))
+	m.AppendChild(op)
+	return m.Bytes()
+}
+
 func TestSession(t *testing.T) {
 	c := dialed(t, t.Context(),
 		resultReply(1, bindResponse, 0, ""),
@@ -123,7 +136,7 @@ func TestSession(t *testing.T) {
 }
 
 func TestDisconnection(t *testing.T) {
-	c := dialed(t, t.Context(), Notice(Unavailable, "moving to another node"))
+	c := dialed(t, t.Context(), notice(Unavailable, "moving to another node"))
 	err := c.BindExternal()
 	if !errors.Is(err, ErrDisconnected) || !errors.Is(err, Unavailable) || !strings.Contains(err.Error(), "moving to another node") {
 		t.Errorf("got %v", err)
@@ -180,7 +193,7 @@ func TestAnswersThatAreNone(t *testing.T) {
 func FuzzMessage(f *testing.F) {
 	f.Add(resultReply(1, bindResponse, Unwilling, "x"))
 	f.Add(entryReply(1, "dc=a", "cn", "x", "y"))
-	f.Add(Notice(Unavailable, "bye"))
+	f.Add(notice(Unavailable, "bye"))
 	f.Add([]byte{0x30, 0x84, 0, 0, 0, 5, 2, 1, 1, 0x61, 0})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r := bufio.NewReader(bytes.NewReader(data))

@@ -31,8 +31,9 @@ type Process struct {
 func (p Process) String() string { return fmt.Sprintf("%s[%d]", p.Name, p.PID) }
 
 // Match says which processes belong to an instance: those in the control
-// group, and those that run a program from one of Programs, either with the
-// variable Environ in their environment or in the working directory Dir.
+// group, and those that run a program from one of Programs and have one of the
+// signs: the variable Environ in their environment, the working directory Dir,
+// Argument on their command line, or File open.
 type Match struct {
 	// ControlGroup is a path below the systemd hierarchy, such as
 	// /system.slice/x.service. Empty or "/" matches nothing.
@@ -40,11 +41,16 @@ type Match struct {
 	// Programs are directories of executables. A program that was removed
 	// while it ran still counts.
 	Programs []string
-	// Environ is NAME=value, Dir an absolute path without symbolic links. Without
-	// either, Programs match nothing: a directory of programs alone does not tell
-	// instances apart.
-	Environ string
-	Dir     string
+	// Name is what such a process is called, proc(5) comm; empty: anything. Other
+	// programs of the same directory may have the same signs.
+	Name string
+	// Environ is NAME=value, Argument a whole word, Dir and File are absolute paths
+	// without symbolic links. Without any of them, Programs match nothing: a
+	// directory of programs alone does not tell instances apart.
+	Environ  string
+	Dir      string
+	Argument string
+	File     string
 }
 
 // Find lists the live processes that match, by PID. Zombies are not alive:
@@ -113,7 +119,7 @@ func controlGroupIn(data []byte, group string) bool {
 }
 
 func (m Match) isProgram(dir string) bool {
-	if m.Environ == "" && m.Dir == "" || len(m.Programs) == 0 {
+	if m.Environ == "" && m.Dir == "" && m.Argument == "" && m.File == "" || len(m.Programs) == 0 {
 		return false
 	}
 	exe, err := os.Readlink(dir + "/exe")
@@ -124,14 +130,41 @@ func (m Match) isProgram(dir string) bool {
 	if !slices.Contains(m.Programs, filepath.Dir(exe)) {
 		return false
 	}
+	if m.Name != "" {
+		comm, err := os.ReadFile(dir + "/comm")
+		if err != nil || strings.TrimSpace(string(comm)) != m.Name {
+			return false
+		}
+	}
 	if cwd, err := os.Readlink(dir + "/cwd"); err == nil && cwd == m.Dir {
 		return true
 	}
-	environ, err := os.ReadFile(dir + "/environ")
-	if err != nil || m.Environ == "" {
+	return hasWord(dir+"/environ", m.Environ) || hasWord(dir+"/cmdline", m.Argument) || hasOpen(dir+"/fd", m.File)
+}
+
+// hasWord says whether a file of words that end in zero bytes has this one.
+func hasWord(path, word string) bool {
+	if word == "" {
 		return false
 	}
-	return slices.Contains(strings.Split(string(environ), "\x00"), m.Environ)
+	data, err := os.ReadFile(path)
+	return err == nil && slices.Contains(strings.Split(string(data), "\x00"), word)
+}
+
+// hasOpen says whether one of the process's descriptors, which dir lists, is of
+// that file. One that was removed still counts.
+func hasOpen(dir, file string) bool {
+	if file == "" {
+		return false
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(entries, func(e os.DirEntry) bool {
+		link, err := os.Readlink(filepath.Join(dir, e.Name()))
+		return err == nil && strings.TrimSuffix(link, " (deleted)") == file
+	})
 }
 
 // ErrGone says that a process has ended.

@@ -95,6 +95,40 @@ func TestFindTellsInstancesApart(t *testing.T) {
 	}
 }
 
+func TestFindByOtherSigns(t *testing.T) {
+	m, pid := start(t, `exec 3>"$DATA"; echo up; read wait`, "DATA="+filepath.Join(t.TempDir(), "data.mdb"))
+	link, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/3", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const name = "daemon) (x"
+	for _, tt := range []struct {
+		name string
+		m    Match
+		want bool
+	}{
+		{"argument", Match{Argument: "-c"}, true},
+		{"argument and name", Match{Argument: "-c", Name: name}, true},
+		{"argument of something else", Match{Argument: "-c", Name: "daemon"}, false},
+		{"part of an argument", Match{Argument: "-"}, false},
+		{"file", Match{File: link}, true},
+		{"file of something else", Match{File: link, Name: "x"}, false},
+		{"another file", Match{File: filepath.Dir(link)}, false},
+		{"name alone", Match{Name: name}, false},
+	} {
+		tt.m.Programs = m.Programs
+		if found, err := Find(tt.m); err != nil || slices.Contains(pids(found), pid) != tt.want {
+			t.Errorf("by %s: found %v, %v; want it: %t", tt.name, found, err, tt.want)
+		}
+	}
+	if err := os.Remove(link); err != nil {
+		t.Fatal(err)
+	}
+	if found, err := Find(Match{Programs: m.Programs, File: link}); err != nil || !slices.Contains(pids(found), pid) {
+		t.Errorf("by a file that was removed: found %v, %v", found, err)
+	}
+}
+
 func TestFindProgramThatWasRemoved(t *testing.T) {
 	m, pid := start(t, "echo up; sleep 60 & wait", "MAIL_CONFIG=/etc/a")
 	if err := os.RemoveAll(m.Programs[0]); err != nil {
@@ -146,6 +180,9 @@ func TestEnd(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			m, pid := start(t, tt.script, "MAIL_CONFIG=/etc/a")
+			if strings.Contains(tt.script, "-STOP") {
+				untilState(t, pid, 'T')
+			}
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			defer cancel()
 			for tt.name == "is suspended" { // it says that it is up before it is
@@ -168,6 +205,28 @@ func TestEnd(t *testing.T) {
 				t.Errorf("%d lives: %v, %v", pid, found, err)
 			}
 		})
+	}
+}
+
+// untilState waits until the process has the state: proc(5) stat.
+func untilState(t *testing.T, pid int, want byte) {
+	t.Helper()
+	end := time.Now().Add(10 * time.Second)
+	for {
+		data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, state, _, err := parseStat(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if state == want {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the state of %d is %c, want %c", pid, state, want)
+		}
 	}
 }
 
