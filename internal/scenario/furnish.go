@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/mailha/mailha/internal/lab"
+	"github.com/mailha/mailha/internal/traffic/account"
 )
 
 //go:embed furnish
@@ -42,20 +43,20 @@ func furnish(ctx context.Context, n *lab.Node, names ...string) error {
 }
 
 // Account is a name with its password.
-type Account struct{ Name, Password string }
+type Account = account.Account
 
 // Users gives the mail users u1 to uN. Each has a mailbox for NAME@example.test.
 func Users(n int) []Account {
 	var users []Account
 	for i := range n {
 		name := fmt.Sprintf("u%d", i+1)
-		users = append(users, Account{name, "secret of " + name})
+		users = append(users, Account{Name: name, Password: "secret of " + name})
 	}
 	return users
 }
 
 // Writer may write below ou=ledger in the directory, where nobody else does.
-func Writer() Account { return Account{"writer", "secret of the writer"} }
+func Writer() Account { return Account{Name: "writer", Password: "secret of the writer"} }
 
 // Passwords gives the text of a file with a line NAME:PASSWORD for each.
 func Passwords(accounts ...Account) []byte {
@@ -71,7 +72,7 @@ func Passwords(accounts ...Account) []byte {
 // users. Nothing runs yet. The directory's replicas know each other by
 // /etc/hosts.
 func FurnishSystem(ctx context.Context, n *lab.Node, users []Account) error {
-	own := []Account{Writer(), {"replica", "secret of the replicas"}, {"mail", "secret of the mail services"}}
+	own := []Account{Writer(), {Name: "replica", Password: "secret of the replicas"}, {Name: "mail", Password: "secret of the mail services"}}
 	for path, accounts := range map[string][]Account{"/etc/mailha-lab/users": users, "/etc/mailha-lab/accounts": own} {
 		if err := n.Push(path, Passwords(accounts...), 0o600); err != nil {
 			return err

@@ -44,38 +44,16 @@ func (s *Sink) Stop(ctx context.Context) (c SinkCounts, err error) {
 	return c, err
 }
 
-// Load is a running "traffic load".
-type Load struct{ p *tool.Process }
+// Load is a running "traffic load". Its Stop ends the sending and waits for the retries, which takes at most the grace.
+type Load struct{ tool.Running[LoadCounts] }
 
 // StartLoad starts a load.
 func StartLoad(ctx context.Context, run tool.Command, cfg LoadConfig) (*Load, error) {
-	p, _, err := tool.Start(ctx, run, &cfg, "load")
+	p, err := tool.StartRunning[LoadCounts](ctx, run, &cfg, "load")
 	if err != nil {
 		return nil, err
 	}
 	return &Load{p}, nil
-}
-
-// Progress gives the latest counts, at most 250 ms old.
-func (l *Load) Progress() (c LoadCounts) {
-	l.p.Progress(&c)
-	return c
-}
-
-// Done is closed when the process has ended.
-func (l *Load) Done() <-chan struct{} { return l.p.Done() }
-
-// Wait gives the final counts of a load that ends by itself. If ctx ends before the load does, it is killed.
-func (l *Load) Wait(ctx context.Context) (c LoadCounts, err error) {
-	err = l.p.Wait(ctx, &c)
-	return c, err
-}
-
-// Stop ends the sending, waits for the retries, which takes at most the grace, and gives the final counts. If ctx ends
-// before the load does, it is killed.
-func (l *Load) Stop(ctx context.Context) (c LoadCounts, err error) {
-	err = l.p.Stop(ctx, &c)
-	return c, err
 }
 
 // Probe is a running "traffic probe".

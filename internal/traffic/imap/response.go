@@ -46,6 +46,9 @@ func ReadResponse(br *bufio.Reader) (Response, error) {
 			}
 			return Response{Tag: tag, Text: rest, Literals: literals}, nil
 		}
+		if !strings.Contains(text.String(), " ") {
+			return Response{}, fmt.Errorf("%w: a literal for a tag", errMalformed)
+		}
 		if size > maxLiteral {
 			return Response{}, fmt.Errorf("%w: a literal of %d octets", errMalformed, size)
 		}

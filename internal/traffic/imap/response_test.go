@@ -31,8 +31,9 @@ func TestReadResponse(t *testing.T) {
 		{in: "\r\n", err: errMalformed},
 		{in: " x\r\n", err: errMalformed},
 		{in: "* {99999999}\r\n", err: errMalformed},
+		{in: "*{1}\r\na b\r\n", err: errMalformed},
 		{in: "* " + strings.Repeat("x", maxLine) + "\r\n", err: errMalformed},
-		{in: strings.Repeat("* {0}\r\n", maxPieces) + "\r\n", err: errMalformed},
+		{in: "* " + strings.Repeat("{0}\r\n", maxPieces) + "\r\n", err: errMalformed},
 		{in: "* OK", err: io.EOF},
 		{in: "* {3}\r\nab", err: io.ErrUnexpectedEOF},
 		{in: "* {3}\r\nabc", err: io.EOF},
@@ -64,7 +65,7 @@ func TestQuote(t *testing.T) {
 
 // What was read is as long as what it was read from.
 func FuzzReadResponse(f *testing.F) {
-	for _, s := range []string{"* OK ready\r\n", "c1 NO {3}\r\nabc\r\n", "* {0}\r\n{1}\r\n\r\n\r\n", "+ go\r\n", "* a{1}\r\n", "\x00 \r\r\n"} {
+	for _, s := range []string{"* OK ready\r\n", "c1 NO {3}\r\nabc\r\n", "* {0}\r\n{1}\r\n\r\n\r\n", "+ go\r\n", "* a{1}\r\n", "{1}\r\n0 00\r\n", "\x00 \r\r\n"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -158,9 +158,12 @@ func (p *Process) kill() {
 	<-p.done
 }
 
+// End asks the process to end.
+func (p *Process) End() { p.stdin.Close() }
+
 // Stop asks the process to end, waits for its summary and decodes it into v. When ctx ends first, it is killed.
 func (p *Process) Stop(ctx context.Context, v any) error {
-	p.stdin.Close()
+	p.End()
 	return p.Wait(ctx, v)
 }
 

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scenario
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/mailha/mailha/internal/traffic"
+	"github.com/mailha/mailha/internal/traffic/hold"
+	"github.com/mailha/mailha/internal/traffic/imap"
+	"github.com/mailha/mailha/internal/traffic/ldap"
+	"github.com/mailha/mailha/internal/traffic/ledger"
+	"github.com/mailha/mailha/internal/traffic/pace"
+	"github.com/mailha/mailha/internal/traffic/promise"
+	"github.com/mailha/mailha/internal/traffic/tool"
+)
+
+// The ports of the front door and of what is behind it.
+const (
+	imapPort = ":143"
+	pop3Port = ":110"
+	ldapPort = ":389"
+)
+
+// Clients use a whole mail system from outside, through its front door, and
+// prove what became of all that it took: mail for its users, messages that they
+// store, and entries of the directory.
+type Clients struct {
+	run     tool.Command
+	dir     string
+	users   []Account
+	loads   map[string]tool.Running[promise.Counts] // by name
+	counts  map[string]promise.Counts
+	started string
+	held    []string // names of those whose messages count as well
+}
+
+// The names of what clients do.
+const (
+	Mail      = "mail"      // SMTP, delivered and read by IMAP
+	Mailbox   = "mailbox"   // IMAP APPEND
+	Directory = "directory" // LDAP writes
+)
+
+// NewClients makes clients that run programs by way of run and leave their
+// ledgers and passwords in dir. The users are those of [FurnishSystem].
+func NewClients(run tool.Command, dir string, users []Account) (*Clients, error) {
+	c := &Clients{run: run, dir: dir, users: users}
+	for name, accounts := range map[string][]Account{usersFile: users, accountsFile: {Writer()}} {
+		if err := os.WriteFile(c.file(name), Passwords(accounts...), 0o600); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+const usersFile, accountsFile = "users", "accounts"
+
+func (c *Clients) file(name string) string { return filepath.Join(c.dir, name) }
+
+// addresses are those of all users.
+func (c *Clients) addresses() []string {
+	var all []string
+	for _, u := range c.users {
+		all = append(all, u.Name+"@"+Domain)
+	}
+	return all
+}
+
+func (c *Clients) login() ldap.Login {
+	return ldap.Login{DN: "cn=" + Writer().Name + "," + Suffix, Passwords: c.file(accountsFile), Account: Writer().Name}
+}
+
+const ledgerBase = "ou=ledger," + Suffix
+
+// Start lets clients begin, each kind at the rate. The name tells their
+// messages from those of any other start in the same system.
+func (c *Clients) Start(ctx context.Context, name string, rate pace.Rate) (err error) {
+	const sessions, perSession, retry, grace = 4, 10, 500 * time.Millisecond, time.Minute
+	const connect, reply = 3 * time.Second, 20 * time.Second
+	c.started, c.loads, c.counts = name, make(map[string]tool.Running[promise.Counts]), make(map[string]promise.Counts)
+	plan := func(kind string) promise.Plan {
+		return promise.Plan{
+			Run: name + "-" + kind, Ledger: c.ledger(kind), Rate: rate, Sessions: sessions, PerSession: perSession,
+			Retry: retry, Grace: grace, ConnectTimeout: connect, ReplyTimeout: reply,
+		}
+	}
+	mail := plan(Mail)
+	begin := func(kind string, start func() (tool.Running[promise.Counts], error)) {
+		// The run's name is new, an old file of that name is another system's.
+		if rmErr := os.RemoveAll(c.ledger(kind)); rmErr != nil || err != nil {
+			err = errors.Join(err, rmErr)
+			return
+		}
+		load, startErr := start()
+		if err = startErr; err == nil {
+			c.loads[kind] = load
+		}
+	}
+	begin(Mail, func() (tool.Running[promise.Counts], error) {
+		load, err := traffic.StartLoad(ctx, c.run, traffic.LoadConfig{
+			To: FrontAddr4 + smtpPort, Run: mail.Run, Rcpts: c.addresses(), Ledger: mail.Ledger, Rate: rate, Sessions: sessions,
+			PerSession: perSession, Retry: retry, Grace: grace, ConnectTimeout: connect, ReplyTimeout: reply,
+		})
+		if err != nil {
+			return tool.Running[promise.Counts]{}, err
+		}
+		return load.Running, nil
+	})
+	begin(Mailbox, func() (tool.Running[promise.Counts], error) {
+		return imap.StartAppend(ctx, c.run, imap.AppendConfig{To: FrontAddr4 + imapPort, Users: c.file(usersFile), Plan: plan(Mailbox)})
+	})
+	begin(Directory, func() (tool.Running[promise.Counts], error) {
+		return ldap.StartWrite(ctx, c.run, ldap.WriteConfig{To: FrontAddr4 + ldapPort, Base: ledgerBase, Login: c.login(), Plan: plan(Directory)})
+	})
+	return err
+}
+
+func (c *Clients) ledger(kind string) string { return c.file(c.started + "-" + kind + ".jsonl") }
+
+// Progress says what each kind of clients has done so far.
+func (c *Clients) Progress() map[string]promise.Counts {
+	all := make(map[string]promise.Counts)
+	for kind, load := range c.loads {
+		all[kind] = load.Progress()
+	}
+	return all
+}
+
+// Stop lets clients end, after what they began was taken.
+func (c *Clients) Stop(ctx context.Context) error {
+	var errs []error
+	for kind, load := range c.loads {
+		load.End()
+		c.counts[kind] = promise.Counts{}
+	}
+	for kind, load := range c.loads {
+		counts, err := load.Wait(ctx)
+		c.counts[kind] = counts
+		errs = append(errs, err)
+	}
+	c.loads = nil
+	return errors.Join(errs...)
+}
+
+// Proof is what became of all that one kind of clients was promised.
+type Proof struct {
+	Kind   string
+	Counts promise.Counts
+	ledger.Result
+}
+
+// Prove compares what clients were promised with what is there, until nothing
+// is missing, or ctx ends; what is missing then is lost.
+func (c *Clients) Prove(ctx context.Context) ([]Proof, error) {
+	const pause = 500 * time.Millisecond
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	for {
+		proofs, err := c.prove(ctx)
+		lost := 0
+		for _, p := range proofs {
+			lost += p.Lost
+		}
+		if err != nil || lost == 0 {
+			return proofs, err
+		}
+		select {
+		case <-ctx.Done():
+			return proofs, fmt.Errorf("%d of the messages that were taken are not there", lost)
+		case <-tick.C:
+		}
+	}
+}
+
+func (c *Clients) prove(ctx context.Context) ([]Proof, error) {
+	found := map[string]string{Mail: c.file("found-store.jsonl"), Mailbox: c.file("found-store.jsonl"), Directory: c.file("found-directory.jsonl")}
+	for _, file := range found {
+		if err := os.RemoveAll(file); err != nil {
+			return nil, err
+		}
+	}
+	const patience = 30 * time.Second
+	store, err := imap.StartRead(ctx, c.run, imap.ReadConfig{
+		To: StoreAddr4 + imapPort, Users: c.file(usersFile), Ledger: found[Mail], Once: true, For: patience,
+	})
+	if err != nil {
+		return nil, err
+	}
+	directory, err := ldap.StartRead(ctx, c.run, ldap.ReadConfig{
+		To: DirectoryAddr4 + ldapPort, Base: ledgerBase, Login: c.login(), Ledger: found[Directory], For: patience,
+	})
+	if err != nil {
+		return nil, err
+	}
+	_, storeErr := store.Wait(ctx)
+	_, directoryErr := directory.Wait(ctx)
+	if err := errors.Join(storeErr, directoryErr); err != nil {
+		return nil, err
+	}
+	var proofs []Proof
+	for _, kind := range []string{Mail, Mailbox, Directory} {
+		res, err := ledger.AuditFiles(c.ledger(kind), found[kind])
+		if err != nil {
+			return proofs, fmt.Errorf("%s: %w", kind, err)
+		}
+		proofs = append(proofs, Proof{kind, c.counts[kind], res})
+	}
+	for _, name := range c.held {
+		res, err := ledger.AuditFiles(c.file(name+".jsonl"), found[Mail])
+		if err != nil {
+			return proofs, fmt.Errorf("%s: %w", name, err)
+		}
+		proofs = append(proofs, Proof{Kind: name, Result: res})
+	}
+	return proofs, nil
+}
+
+// Hold opens sessions through the front door: n each that wait and that work,
+// and n messages that are finished after a time, which [Clients.Prove] counts
+// under the name. It returns when all are open.
+func (c *Clients) Hold(ctx context.Context, name string, n int, finish ...time.Duration) (tool.Running[hold.Counts], error) {
+	login := c.login()
+	if err := os.RemoveAll(c.file(name + ".jsonl")); err != nil {
+		return tool.Running[hold.Counts]{}, err
+	}
+	c.held = append(c.held, name)
+	return hold.Start(ctx, c.run, hold.Config{
+		IMAP: FrontAddr4 + imapPort, Users: c.file(usersFile), Idle: n, Active: n,
+		SMTP: FrontAddr4 + smtpPort, Data: n, DataTimes: finish, Rcpts: c.addresses(), Run: name, Ledger: c.file(name + ".jsonl"),
+		LDAP: FrontAddr4 + ldapPort, Writers: n, Base: ledgerBase, DN: login.DN, Passwords: login.Passwords, Account: login.Account,
+	})
+}
+
+// Read reads all mailboxes through the front door as messages arrive, as users
+// do. What it saw is no proof: a message may go again. [Clients.Prove] looks.
+func (c *Clients) Read(ctx context.Context) (tool.Running[imap.ReadCounts], error) {
+	seen := c.file("seen.jsonl")
+	if err := os.RemoveAll(seen); err != nil {
+		return tool.Running[imap.ReadCounts]{}, err
+	}
+	return imap.StartRead(ctx, c.run, imap.ReadConfig{To: FrontAddr4 + imapPort, Users: c.file(usersFile), Ledger: seen})
+}
+
+// Watch asks for the greetings of all that the front door lets in.
+func (c *Clients) Watch(ctx context.Context, every time.Duration) (*traffic.Probe, error) {
+	return traffic.StartProbe(ctx, c.run, traffic.ProbeConfig{
+		ICMP: FrontAddr4, Banner: FrontAddr4 + smtpPort, IMAP: FrontAddr4 + imapPort, POP3: FrontAddr4 + pop3Port, LDAP: FrontAddr4 + ldapPort,
+		BannerInterval: every,
+	})
+}
