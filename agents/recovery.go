@@ -64,6 +64,24 @@ func (s *Service) tidy(ctx context.Context, facts Facts, state unit.State) error
 	return nil
 }
 
+// markRun sees to it that a run has its mark: the first one makes the place for
+// it itself.
+func (s *Service) markRun(facts Facts) {
+	r, ok := s.steps.(Recoverer)
+	if !ok || r.MarkPath(facts) == "" {
+		return
+	}
+	m, found, err := loadMark(r.MarkPath(facts))
+	if err == nil && !found {
+		if m, err = m.begin(); err == nil {
+			err = m.save(r.MarkPath(facts))
+		}
+	}
+	if err != nil {
+		s.log.Warn("cannot mark the run; the next start will look for damage", "error", err)
+	}
+}
+
 // same says whether the data are still those of the clean end.
 func (s *Service) same(r Recoverer, facts Facts, last mark) bool {
 	identity, err := r.Identity(facts)

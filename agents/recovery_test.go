@@ -102,7 +102,11 @@ func TestTornMark(t *testing.T) {
 func TestMarkThatCannotBeWritten(t *testing.T) {
 	s, _, r := newRecoverable(t)
 	r.dir = filepath.Join(r.dir, "comes-with-the-first-run")
+	r.check = func(Depth) error { return os.MkdirAll(r.dir, 0o700) }
 	cycle(t, s)
+	if m := r.mark(t); !m.Clean || m.Epoch != 1 {
+		t.Errorf("after the first run: %+v", m)
+	}
 	s, units, r := newRecoverable(t)
 	if err := os.MkdirAll(filepath.Join(r.MarkPath(Facts{})+".new", "in the way"), 0o700); err != nil {
 		t.Fatal(err)

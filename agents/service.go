@@ -251,6 +251,7 @@ func (s *Service) bringUp(ctx context.Context, set *vip.Set, rec record, state u
 	if err := s.untilAnswers(ctx, rec.Facts); err != nil {
 		return err
 	}
+	s.markRun(rec.Facts)
 	if err := s.setGate(ctx, rec, vip.Open); err != nil {
 		return err
 	}

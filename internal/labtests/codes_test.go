@@ -168,7 +168,7 @@ func TestCodesWhereItRuns(t *testing.T) {
 			monitor: codes{success, generic}, depth10: codes{success, generic}},
 		{name: "configuration missing", r: mta(), arrange: "mv /etc/postfix-mx /root/", undo: "mv /root/postfix-mx /etc/",
 			monitor: codes{success, generic}, depth10: codes{success, generic}},
-		{name: "configuration and note missing", r: mta(), arrange: "mv /etc/postfix-mx /root/; rm /run/mailha/*", undo: "mv /root/postfix-mx /etc/",
+		{name: "configuration and note missing", r: mta(), arrange: "mv /etc/postfix-mx /root/; rm /run/mailha/*.note", undo: "mv /root/postfix-mx /etc/",
 			monitor: codes{success, generic}, depth10: codes{success, generic}},
 		{name: "note damaged", r: mta(), arrange: "echo '{' >/run/mailha/p_mta.note",
 			monitor: codes{generic}, depth10: codes{generic}},

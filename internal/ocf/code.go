@@ -144,7 +144,7 @@ func codeFor(a action, err error) Code {
 	switch {
 	case a.name == "stop" && code != Success:
 		return Generic
-	case a.name == "demote" && code != Success && code != NotRunning:
+	case a.name == "demote" && code != Success && code != NotRunning && code != Unimplemented:
 		return Generic
 	case a.probe() && (code == Installed || code == Configured || code == Args):
 		return NotRunning

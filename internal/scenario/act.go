@@ -162,6 +162,7 @@ type Row struct {
 	Duplicated  int     `json:"duplicated"`
 
 	AddressMS float64 `json:"-"` // longest time without an echo reply
+	OthersMS  float64 `json:"-"` // longest time without a greeting of the other services
 }
 
 // Load is what the client does during an act.

@@ -85,7 +85,15 @@ func FurnishSystem(ctx context.Context, n *lab.Node, users []Account) error {
 // there, once. No node may have it mounted.
 func MakeSystemDisk(ctx context.Context, n *lab.Node) error {
 	const script = `set -eu; mount ` + lab.DiskPath + ` /srv/mail; install -d /srv/mail/queue; install -d -o postfix /srv/mail/data
-install -d -o vmail -g vmail /srv/mail/store; touch ` + StoreMarker + `; umount /srv/mail`
+install -d -o vmail -g vmail /srv/mail/store; touch /srv/mail/store/.marker; umount /srv/mail`
+	_, err := n.Output(ctx, "sh", "-c", script)
+	return err
+}
+
+// MakeSystemDisks does it with a disk for each of the two.
+func MakeSystemDisks(ctx context.Context, n *lab.Node) error {
+	script := `set -eu; mount ` + lab.Disk(1) + ` /srv/mail; install -d /srv/mail/queue; install -d -o postfix /srv/mail/data; umount /srv/mail
+mount ` + lab.Disk(2) + ` /srv/store; chown vmail:vmail /srv/store; touch ` + StoreMarker + `; umount /srv/store`
 	_, err := n.Output(ctx, "sh", "-c", script)
 	return err
 }

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scenario
+
+import (
+	"time"
+
+	"github.com/mailha/mailha/internal/traffic"
+)
+
+// Part is one of the four services of the mail system.
+type Part struct {
+	Name     string // in reports: the agent's
+	Resource string // in the cluster
+	moved    string // what moves with it: its group or clone
+	promoted bool   // it is where it is promoted
+	address  string
+	door     string // what it is asked for a greeting: "imap", "ldap"; empty: SMTP
+}
+
+// Parts are all of them, those that others ask first.
+func Parts() []Part {
+	return []Part{
+		{Name: "directory", Resource: "c_directory", moved: "c_directory", promoted: true, address: DirectoryAddr4, door: "ldap"},
+		{Name: "store", Resource: "p_store", moved: "g_store", address: StoreAddr4, door: "imap"},
+		{Name: "mta", Resource: "p_mta", moved: "g_mta", address: MTAAddr4},
+		{Name: "internet-agent", Resource: "p_front", moved: "p_front", address: FrontAddr4, door: "imap"},
+	}
+}
+
+// probe asks for greetings often enough to see a gap, and seldom enough not to
+// be one's own load.
+func (p Part) probe() traffic.ProbeConfig {
+	const every = 100 * time.Millisecond
+	c := traffic.ProbeConfig{ICMP: p.address, ICMPInterval: every / 5, BannerInterval: every}
+	switch p.door {
+	case "imap":
+		c.IMAP = p.address + imapPort
+	case "ldap":
+		c.LDAP = p.address + ldapPort
+	default:
+		c.Banner = p.address + smtpPort
+	}
+	return c
+}
+
+// gaps are the longest times without a greeting and without an echo reply, in
+// milliseconds.
+func (p Part) gaps(r traffic.Report) (greeting, address float64) {
+	if p.door == "" {
+		return value(r.BannerBlackoutMS), value(r.ICMPBlackoutMS)
+	}
+	return r.Doors[p.door].BlackoutMS, value(r.ICMPBlackoutMS)
+}
+
+// missed counts the connections that were not greeted.
+func (p Part) missed(r traffic.Report) int {
+	if p.door == "" {
+		return r.Refused + r.Timeouts + r.Unreachable + r.Cut + r.NotReady
+	}
+	d := r.Doors[p.door]
+	return d.Refused + d.Timeouts + d.Unreachable + d.Cut + d.NotReady
+}

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scenario
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/mailha/mailha/internal/lab"
+	"github.com/mailha/mailha/internal/lab/cluster"
+	"github.com/mailha/mailha/internal/traffic"
+)
+
+// System is a cluster that runs a whole mail system, with clients outside that
+// use it and prove what became of all that it took.
+type System struct {
+	Lab     *lab.Lab
+	Cluster *cluster.Cluster
+	Clients *Clients
+
+	dir    string // ledgers and programs
+	probes map[string]*traffic.Probe
+	acts   int
+}
+
+// SystemUp brings the system up. Source is the directory of this module, Dir one
+// in which ledgers are left. Shape is the file below contrib/pacemaker that the
+// cluster is configured with, as it is shipped. Progress goes to log.
+func SystemUp(ctx context.Context, name, source, dir, shape string, log io.Writer) (*System, error) {
+	if err := build(ctx, source, dir); err != nil {
+		return nil, err
+	}
+	l, err := lab.Up(ctx, lab.Config{Name: name, Nodes: 3, Disks: 2, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	s := &System{Lab: l, dir: dir, probes: map[string]*traffic.Probe{}}
+	if err := s.furnish(ctx, source, shape, log); err != nil {
+		return nil, errors.Join(s.explain(err), s.Down())
+	}
+	return s, nil
+}
+
+func (s *System) furnish(ctx context.Context, source, shape string, log io.Writer) error {
+	cmd := exec.CommandContext(ctx, "make", "-s", "install", "DESTDIR="+filepath.Join(s.Lab.ShareDir(), "install"))
+	cmd.Dir = source
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", cmd, err, out)
+	}
+	users := Users(5)
+	if err := s.Lab.Each(func(n *lab.Node) error { return FurnishSystem(ctx, n, users) }); err != nil {
+		return err
+	}
+	if err := MakeSystemDisks(ctx, s.Lab.Nodes()[0]); err != nil {
+		return err
+	}
+	fmt.Fprintln(log, "nodes furnished with Postfix, Dovecot and OpenLDAP; forming the cluster")
+	var err error
+	if s.Cluster, err = cluster.Form(ctx, s.Lab, cluster.Options{}); err != nil {
+		return err
+	}
+	config, err := os.ReadFile(filepath.Join(source, "contrib", "pacemaker", shape))
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(log, "cluster formed; loading contrib/pacemaker/"+shape)
+	if err := s.Cluster.Crm(ctx, string(config)); err != nil {
+		return err
+	}
+	if s.Clients, err = NewClients(s.on(s.Lab.Client()), s.dir, users); err != nil {
+		return err
+	}
+	for _, p := range Parts() {
+		if s.probes[p.Name], err = traffic.StartProbe(ctx, s.on(s.Lab.Client()), p.probe()); err != nil {
+			return err
+		}
+	}
+	return s.untilAllGreet(ctx)
+}
+
+// Down removes everything, and leaves the nodes' journals beside the ledgers.
+func (s *System) Down() error {
+	const patience = 20 * time.Second
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	var errs []error
+	for _, p := range s.probes {
+		_, err := p.Stop(ctx)
+		errs = append(errs, err)
+	}
+	for _, n := range s.Lab.Nodes() {
+		const lines = 20000
+		journal, err := n.Journal(ctx, lines)
+		errs = append(errs, err, os.WriteFile(filepath.Join(s.dir, n.Name()+".journal"), []byte(journal), 0o644))
+	}
+	return errors.Join(append(errs, s.Lab.Down())...)
+}
+
+func (s *System) on(h *lab.Host) func(ctx context.Context, argv ...string) *exec.Cmd {
+	return func(ctx context.Context, argv ...string) *exec.Cmd {
+		return h.Command(ctx, append([]string{filepath.Join(s.dir, "traffic")}, argv...)...)
+	}
+}
+
+// explain adds what the cluster says of itself to an error.
+func (s *System) explain(err error) error {
+	if err == nil || s.Cluster == nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	out, statusErr := s.Cluster.Output(ctx, "crm_mon", "--one-shot", "--inactive", "--failcounts")
+	return errors.Join(err, statusErr, errors.New(out))
+}
+
+// untilAllGreet waits until each service has greeted many times within a second.
+func (s *System) untilAllGreet(ctx context.Context) error {
+	const patience = 2 * time.Minute
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	const enough = 5 // of the ten or so that a probe tries
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	last := map[string]int{}
+	for {
+		var silent []string
+		for _, p := range Parts() {
+			n, err := s.greetings(ctx, p)
+			if err != nil {
+				return err
+			}
+			if before, ok := last[p.Name]; !ok || n-before < enough {
+				silent = append(silent, p.Name)
+			}
+			last[p.Name] = n
+		}
+		if len(silent) == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("no greetings from %s: %w", strings.Join(silent, ", "), ctx.Err())
+		case <-tick.C:
+		}
+	}
+}
+
+// greetings counts those of a service since the latest mark.
+func (s *System) greetings(ctx context.Context, p Part) (int, error) {
+	report, err := s.probes[p.Name].Report(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if p.door == "" {
+		return report.Greetings, nil
+	}
+	return report.Doors[p.door].Greetings, nil
+}
