@@ -22,6 +22,7 @@ type Facts struct {
 	Unit    string        `json:"unit"`               // systemd unit that runs the instance
 	Ports   []uint16      `json:"ports,omitempty"`    // TCP ports that clients connect to
 	Listen  netip.Addr    `json:"listen,omitzero"`    // where it listens apart from secondary addresses
+	Bound   []netip.Addr  `json:"bound,omitempty"`    // the only addresses that it listens on; empty: all, or not known
 	DataDir string        `json:"data_dir,omitempty"` // where the work in hand is kept, such as a mail queue
 	Process process.Match `json:"process"`            // which processes belong to the instance
 }
@@ -37,11 +38,15 @@ type record struct {
 }
 
 // reach is where clients find the resource: all that is not known to have ports
-// of its own is reached on its own addresses only.
+// of its own is reached on its own addresses only. Without addresses, it is where
+// it listens; empty: on all addresses of the node.
 func (r record) reach() []netip.Addr {
 	addrs := hosts(r.Addresses)
 	if len(r.Facts.Ports) > 0 {
 		addrs = append(addrs, r.Shared...)
+		if len(addrs) == 0 {
+			addrs = r.Facts.Bound
+		}
 	}
 	return addrs
 }

@@ -267,7 +267,7 @@ func (s *Service) untilAnswers(ctx context.Context, facts Facts) error {
 	// with a name server that does not answer, is given more time the next time.
 	for try := time.Second; ; {
 		tryCtx, cancel := context.WithTimeout(ctx, try)
-		err := s.steps.Check(tryCtx, facts, DepthProtocol)
+		err := s.steps.Check(tryCtx, facts, DepthShallow)
 		if tryCtx.Err() != nil {
 			try *= 2
 		}

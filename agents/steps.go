@@ -16,7 +16,8 @@ type Steps interface {
 	// [ErrInstalled] when something is missing here, [ErrNode] when it does not
 	// fit here, [ErrParameter] when it is wrong everywhere.
 	Inspect(ctx context.Context) (Facts, error)
-	// Check asks the running service itself, at DepthProtocol or deeper.
+	// Check asks the running service itself. At DepthShallow it only has to say
+	// whether it serves: a start waits for that, with clients behind the gate.
 	// Errors wrap [ErrDegraded] when it serves but is not well.
 	Check(ctx context.Context, f Facts, depth Depth) error
 	// Drain lets the work in hand finish and keeps new work from beginning. No

@@ -91,6 +91,21 @@ func (v *Duration) String() string {
 }
 func (*Duration) OCFType() string { return "string" }
 
+// Number is a whole number from zero to a thousand millions.
+type Number int
+
+func (v *Number) Set(s string) error {
+	const most = 1_000_000_000
+	n, err := strconv.ParseUint(s, 10, 32)
+	if err != nil || n > most {
+		return fmt.Errorf("must be a whole number from 0 to %d", most)
+	}
+	*v = Number(n)
+	return nil
+}
+func (v *Number) String() string { return strconv.Itoa(int(*v)) }
+func (*Number) OCFType() string  { return "integer" }
+
 // Ports is a list of TCP ports, by number.
 type Ports []uint16
 

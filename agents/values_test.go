@@ -68,6 +68,7 @@ func TestValuesRefuse(t *testing.T) {
 		{"Text", new(Text), []string{"a\nb", "a\x00b", "\x7f"}, []string{"two words", "ü"}},
 		{"Ports", new(Ports), []string{"0", "65536", "-1", "smtp", "25,x"}, []string{"25", "25, 587 465", "65535"}},
 		{"GateMode", new(GateMode), []string{"open", "REFUSE"}, []string{"hold", "refuse"}},
+		{"Number", new(Number), []string{"-1", "1.5", "1000000001", "99999999999999999999", "many"}, []string{"0", "14", "1000000000"}},
 		{"label", new(label), []string{"longer-than-allowed", "a:b", "a b", "a/b"}, []string{"mail"}},
 		{"prefixBits", new(prefixBits), []string{"0", "129", "/24", "-1"}, []string{"1", "24", "128"}},
 		{"preferredLifetime", new(preferredLifetime), []string{"1", "never"}, []string{"0", "forever"}},

@@ -8,9 +8,7 @@
 package mta
 
 import (
-	"cmp"
 	"context"
-	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -26,9 +24,9 @@ func Type() agents.Type {
 		Short: "Mail transfer agent with its secondary IP addresses",
 		Long: `Runs one instance of a mail transfer agent (Postfix) as a systemd unit, and the secondary IP addresses that follow it.
 
-A start returns when the instance greets its clients. A stop closes the ports to new clients, lets the connected ones finish what they are at and the deliveries that are under way, within the drain timeout, and only then stops the instance: nothing that was accepted is lost, and nothing is delivered twice because of a stop. Clients that have been silent for two seconds outside of a message are sent away meanwhile, a few at a time, with the reply 421, which has them try again. It returns success only when no process of the instance is left and the addresses are gone, whatever became of the configuration, the software or the file system meanwhile.
+A start returns when the instance greets its clients. A stop closes the ports to new clients, lets the connected ones finish what they are at and the deliveries that are under way, within the drain timeout, and only then stops the instance: nothing that was accepted is lost, and nothing is delivered twice because of a stop. Clients that have been silent for two seconds outside of a message are sent away meanwhile, a few at a time, with the reply 421, which has them try again. Without secondary addresses the ports are closed where the instance listens, by its own configuration; an instance that listens on all addresses closes them on all. A stop returns success only when no process of the instance is left and the addresses are gone, whatever became of the configuration, the software or the file system meanwhile.
 
-Monitors look at unit and addresses (depth 0), at the SMTP dialogue (depth 10), and at a message's way through the whole queue (depth 20).`,
+Monitors look at unit and addresses (depth 0), at the SMTP dialogue, the certificate, the queue and its file system (depth 10), and at a message's way through the whole queue (depth 20).`,
 		Actions: []agents.Action{
 			{Name: "start", Timeout: time.Minute},
 			{Name: "stop", Timeout: time.Minute},
@@ -41,7 +39,7 @@ Monitors look at unit and addresses (depth 0), at the SMTP dialogue (depth 10), 
 		},
 		Example: map[string]string{"config_dir": "/etc/postfix-mx", "ip": "192.0.2.25,2001:db8::25"},
 		New: func(env agents.Env) agents.Agent {
-			a := &agent{postfix: newPostfix()}
+			a := &agent{postfix: newPostfix(), certDays: 14, limits: newLimits()}
 			a.Service = agents.NewService(env, a)
 			return a
 		},
@@ -60,26 +58,40 @@ type backend interface {
 	agents.Recoverer
 	// Dismisser parts from clients that wait for nothing.
 	agents.Dismisser
+	// Sinkhole is an address that an instance of that name takes mail for and
+	// discards.
+	Sinkhole(hostname string) string
+	// Storage sees that mail can be written.
+	Storage(f agents.Facts) error
+	// Look looks at no more than so many messages.
+	Look(ctx context.Context, f agents.Facts, most int) (queue, error)
 	// Queued says in which part of the queue a message is; empty: in none, it
 	// is done with.
 	Queued(f agents.Facts, id string) (string, error)
+	// Withdraw takes a message out of the queue, if it has this text in it.
+	Withdraw(ctx context.Context, f agents.Facts, id, text string) error
 }
 
 type agent struct {
 	*agents.Service
 	postfix   *postfix
 	recipient agents.Text
+	certDays  agents.Number
+	limits    limits
 }
 
 func (a *agent) backend() backend { return a.postfix }
 
 func (a *agent) Params() agents.Table {
-	table := append(a.postfix.params(), agents.Param{
-		Name: "check_recipient", Value: &a.recipient, Reloadable: true,
-		Short: "Where the test message of a monitor at depth 20 goes",
-		Long:  "Empty means an address of the instance itself that takes mail and discards it, so that nothing leaves the system.",
-	})
-	return append(table, a.Service.Params()...)
+	return slices.Concat(a.postfix.params(), agents.Table{
+		{Name: "cert_days", Value: &a.certDays, Reloadable: true,
+			Short: "Days that the certificate must still last, or the MTA is degraded",
+			Long:  "Looked at by monitors at depth 10 if STARTTLS is offered, for each certificate that the server sends. 0 means that it does not matter, and TLS is not tried."},
+	}, a.limits.params(), agents.Table{
+		{Name: "check_recipient", Value: &a.recipient, Reloadable: true,
+			Short: "Where the test message of a monitor at depth 20 goes",
+			Long:  "Empty means an address of the instance itself that takes mail and discards it, so that nothing leaves the system. A test message that cannot be delivered is taken out of the queue again."},
+	}, a.Service.Params())
 }
 
 // Inspect asks the backend.
@@ -104,52 +116,6 @@ func (a *agent) Recover(ctx context.Context, f agents.Facts, clean bool) (string
 // Dismiss asks the backend.
 func (a *agent) Dismiss(ctx context.Context, f agents.Facts, idle []vip.Session) (int, error) {
 	return a.backend().Dismiss(ctx, f, idle)
-}
-
-// Check holds an SMTP dialogue, and at DepthTransaction follows a message until
-// the queue is done with it.
-func (a *agent) Check(ctx context.Context, f agents.Facts, depth agents.Depth) error {
-	c, err := dialSMTP(ctx, a.target(f))
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	if depth < agents.DepthTransaction {
-		return c.Quit()
-	}
-	to := cmp.Or(string(a.recipient), a.postfix.sinkhole(c.Greeter))
-	id, err := c.Submit(to)
-	if err != nil {
-		return err
-	}
-	if err := c.Quit(); err != nil {
-		return err
-	}
-	return a.untilDone(ctx, f, id, to)
-}
-
-// untilDone waits until the queue has delivered the message.
-func (a *agent) untilDone(ctx context.Context, f agents.Facts, id, to string) error {
-	const pause = 20 * time.Millisecond
-	tick := time.NewTicker(pause)
-	defer tick.Stop()
-	for {
-		where, err := a.backend().Queued(f, id)
-		if err != nil {
-			return err
-		}
-		switch where {
-		case "":
-			return nil
-		case "deferred", "hold", "corrupt":
-			return fmt.Errorf("test message %s to <%s> was accepted but is in the %s queue", id, to, where)
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("test message %s to <%s> was accepted but is still in the %s queue", id, to, where)
-		case <-tick.C:
-		}
-	}
 }
 
 // target is where clients find the instance.

@@ -3,7 +3,6 @@
 package mta
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -98,6 +98,7 @@ func (p *postfix) Inspect(ctx context.Context) (agents.Facts, error) {
 	if facts.Ports, err = inetPorts(master.text); err != nil {
 		return facts, fmt.Errorf("%w: %s/master.cf: %w", agents.ErrNode, p.configDir, err)
 	}
+	facts.Bound = boundTo(lines[2], master.text)
 	// Every daemon works in its queue, by whatever name of the configuration
 	// somebody has started it.
 	if facts.Process.Dir, err = filepath.EvalSymlinks(facts.DataDir); err != nil {
@@ -116,28 +117,24 @@ func unitSlice(name string) string {
 	return "system-" + unit.UnitNameEscape(template) + ".slice/"
 }
 
-func (p *postfix) postconf(ctx context.Context, args ...string) (string, error) {
+// tool runs one of Postfix's commands for this instance.
+func (p *postfix) tool(ctx context.Context, name string, args ...string) (string, error) {
 	const patience = 10 * time.Second
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	path := filepath.Join(filepath.Dir(string(p.binary)), "postconf")
-	cmd := exec.CommandContext(ctx, path, append([]string{"-c", string(p.configDir)}, args...)...)
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	cmd.WaitDelay = time.Second
-	err := cmd.Run()
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("%w: no Postfix here: %w", agents.ErrInstalled, err)
-	}
-	if err != nil {
-		return "", fmt.Errorf("%w: %s: %w: %s", agents.ErrNode, cmd, err, lastLine(stderr.String()))
-	}
-	return stdout.String(), nil
+	path := filepath.Join(filepath.Dir(string(p.binary)), name)
+	return run(exec.CommandContext(ctx, path, append([]string{"-c", string(p.configDir)}, args...)...))
 }
 
-func lastLine(s string) string {
-	s = strings.TrimSpace(s)
-	return s[strings.LastIndexByte(s, '\n')+1:]
+func (p *postfix) postconf(ctx context.Context, args ...string) (string, error) {
+	text, err := p.tool(ctx, "postconf", args...)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", fmt.Errorf("%w: no Postfix here: %w", agents.ErrInstalled, err)
+	case err != nil:
+		return "", fmt.Errorf("%w: %w", agents.ErrNode, err)
+	}
+	return text, nil
 }
 
 // inetPorts lists the TCP ports of the services of type inet that postconf -M
@@ -170,26 +167,36 @@ func listenAddr(interfaces string) netip.Addr {
 	return netip.AddrFrom4([4]byte{127, 0, 0, 1})
 }
 
-// sinkhole is an address that the instance takes mail for and discards:
-// postconf(5) double_bounce_sender.
-func (*postfix) sinkhole(greeter string) string { return "double-bounce@" + greeter }
-
-// Queued looks where the message's file is: postconf(5) queue_directory. The
-// deferred queue is spread over directories, one or two levels of them.
-func (*postfix) Queued(f agents.Facts, id string) (string, error) {
-	for _, queue := range []string{"incoming", "active", "deferred", "hold", "corrupt"} {
-		for _, depth := range []string{"", "?", "?/?"} {
-			found, err := filepath.Glob(filepath.Join(f.DataDir, queue, depth, id))
-			if err != nil {
-				return "", fmt.Errorf("look for message %s: %w", id, err)
-			}
-			if len(found) > 0 {
-				return queue, nil
-			}
+// boundTo lists the addresses that the instance listens on, and none if these are
+// all of the node, or cannot be told without asking for names: postconf(5)
+// inet_interfaces, and the hosts of services in master(5).
+func boundTo(interfaces, master string) []netip.Addr {
+	names := strings.FieldsFunc(interfaces, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' })
+	for line := range strings.Lines(master) {
+		f := strings.Fields(line)
+		if len(f) < 2 || f[1] != "inet" {
+			continue
+		}
+		if i := strings.LastIndexByte(f[0], ':'); i >= 0 {
+			names = append(names, f[0][:i])
 		}
 	}
-	if _, err := os.Stat(filepath.Join(f.DataDir, "active")); errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("look for message %s: %w", id, err)
+	var addrs []netip.Addr
+	for _, name := range names {
+		if name == "localhost" || name == "loopback-only" {
+			addrs = append(addrs, netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback())
+			continue
+		}
+		addr, err := netip.ParseAddr(strings.Trim(name, "[]"))
+		if err != nil {
+			return nil
+		}
+		addrs = append(addrs, addr)
 	}
-	return "", nil
+	slices.SortFunc(addrs, netip.Addr.Compare)
+	return slices.Compact(addrs)
 }
+
+// Sinkhole is the address that bounces of bounces go to: postconf(5)
+// double_bounce_sender.
+func (*postfix) Sinkhole(hostname string) string { return "double-bounce@" + hostname }

@@ -4,6 +4,7 @@ package mta
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -139,4 +140,23 @@ func FuzzInetPorts(f *testing.F) {
 			t.Errorf("port 0 in %v", ports)
 		}
 	})
+}
+
+func TestBoundTo(t *testing.T) {
+	for _, tt := range []struct{ interfaces, master, want string }{
+		{"all", "smtp inet n - n - - smtpd\n", "[]"},
+		{"192.0.2.25, 2001:db8::25", "smtp inet n - n - - smtpd\npickup unix n - n - - pickup\n", "[192.0.2.25 2001:db8::25]"},
+		{"[2001:db8::25]\t192.0.2.25", "", "[192.0.2.25 2001:db8::25]"},
+		{"192.0.2.25", "127.0.0.1:10025 inet n - n - - smtpd\n[::1]:10025 inet n - n - - smtpd\n127.0.0.1:10026 inet n - n - - smtpd\n", "[127.0.0.1 192.0.2.25 ::1]"},
+		{"loopback-only", "", "[127.0.0.1 ::1]"},
+		{"localhost", "localhost:10025 inet n - n - - smtpd\n", "[127.0.0.1 ::1]"},
+		{"mx.example.org", "", "[]"},
+		{"192.0.2.25 mx.example.org", "", "[]"},
+		{"192.0.2.25", "mx.example.org:587 inet n - n - - smtpd\n", "[]"},
+		{"", "", "[]"},
+	} {
+		if got := fmt.Sprint(boundTo(tt.interfaces, tt.master)); got != tt.want {
+			t.Errorf("%q, %q: want %s, got %s", tt.interfaces, tt.master, tt.want, got)
+		}
+	}
 }

@@ -58,7 +58,7 @@ func (a *agent) Params() agents.Table {
 			Long:  "Its full name, such as example.service. It must not be enabled: the cluster starts it."},
 		{Name: "ports", Value: &a.ports,
 			Short: "TCP ports that clients connect to",
-			Long:  "Each must accept connections before the service counts as started. Without ports, all ports of the secondary addresses are closed while the service drains."},
+			Long:  "Each must accept connections before the service counts as started. Without ports, all ports of the secondary addresses are closed while the service drains; without secondary addresses, its ports are closed on all addresses of the node."},
 	}, a.Service.Params()...)
 }
 

@@ -269,3 +269,40 @@ func TestHoldDuringRestart(t *testing.T) {
 	late(t)
 	r.stop(t, p.node)
 }
+
+// An instance without addresses of its own shuts its clients out where it
+// listens, and nowhere else on the node.
+func TestDrainWithoutAddresses(t *testing.T) {
+	for _, tt := range []struct {
+		name, interfaces string
+		others           bool // whether others on the node go on
+	}{
+		{"named", "10.77.0.11 127.0.0.1", true},
+		{"all", "all", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := newPlace(t, lab.Config{})
+			n, client := p.node, p.Client()
+			run(t, n, "postconf -c "+configDir+" -e 'inet_interfaces="+tt.interfaces+"'; ip addr add 10.77.0.60/32 dev eth0; sed 's/7001/25/; s/\"\", 25/\"10.77.0.60\", 25/' /usr/local/bin/listener >/usr/local/bin/other; chmod 755 /usr/local/bin/other")
+			if tt.others {
+				run(t, n, "systemd-run --quiet --unit=other /usr/local/bin/other; until ss -Htln | grep -q 10.77.0.60:25; do sleep 0.02; done")
+			}
+			r := mta("ip", "", "drain_timeout", "6s")
+			r.start(t, n)
+			connect(t, client, "10.77.0.11").begin("unfinished@example.test")
+			stop := r.background(t, n, "stop", call{})
+			await(t, patience, "the gate to close", func() bool {
+				_, err := dial(client, "10.77.0.11:25", time.Second)
+				return errors.Is(err, syscall.ECONNREFUSED)
+			})
+			conn, err := dial(client, "10.77.0.60:25", time.Second)
+			if tt.others != (err == nil) {
+				t.Errorf("another address of the node: %v", err)
+			}
+			if err == nil {
+				conn.Close()
+			}
+			succeeded(t, stop)
+		})
+	}
+}

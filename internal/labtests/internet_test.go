@@ -14,10 +14,7 @@ import (
 	"github.com/mailha/mailha/internal/scenario"
 )
 
-const (
-	degraded  = 190
-	frontAddr = scenario.FrontAddr4
-)
+const frontAddr = scenario.FrontAddr4
 
 func internet(more ...string) resource {
 	return resource{"internet-agent", "p_front", params{

@@ -93,6 +93,10 @@ func TestTransaction(t *testing.T) {
 			if a := tt.r.must(t, n, "monitor", c, generic); !strings.Contains(a.reason, tt.reason) {
 				t.Errorf("want %q in the reason: %s", tt.reason, a.reason)
 			}
+			// It is tried every few minutes, for as long as nobody mends it.
+			await(t, 2*time.Second, "the test message to be gone", func() bool {
+				return run(t, n, "cd "+mailDir+"/queue && find maildrop incoming active deferred hold corrupt -type f") == ""
+			})
 		})
 	}
 }
