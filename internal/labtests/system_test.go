@@ -29,7 +29,7 @@ func newSystem(t *testing.T) *system {
 	if err := programs(); err != nil {
 		t.Fatal(err)
 	}
-	s := &system{t: t, Lab: labtest.Up(t, lab.Config{Nodes: 3, Disk: true, Binary: filepath.Join(scratch, "lab")})}
+	s := &system{t: t, Lab: labtest.Up(t, lab.Config{Nodes: 3, Disks: 2, Binary: filepath.Join(scratch, "lab")})}
 	if out, err := exec.Command("cp", "-a", filepath.Join(scratch, "install"), s.ShareDir()).CombinedOutput(); err != nil {
 		t.Fatalf("install: %v: %s", err, out)
 	}
@@ -37,7 +37,7 @@ func newSystem(t *testing.T) *system {
 	if err := s.Each(func(n *lab.Node) error { return scenario.FurnishSystem(t.Context(), n, users) }); err != nil {
 		t.Fatal(err)
 	}
-	if err := scenario.MakeSystemDisk(t.Context(), s.Nodes()[0]); err != nil {
+	if err := scenario.MakeSystemDisks(t.Context(), s.Nodes()[0]); err != nil {
 		t.Fatal(err)
 	}
 	on := func(ctx context.Context, argv ...string) *exec.Cmd {
@@ -73,7 +73,7 @@ func (s *system) start(directory, disk, front *lab.Node) {
 		s.place(n, nil, scenario.DirectoryUnit)
 	}
 	s.place(directory, []string{scenario.DirectoryAddr4, scenario.DirectoryAddr6})
-	run(s.t, disk, "mount "+lab.DiskPath+" "+mailDir+"; test -e "+scenario.StoreMarker)
+	run(s.t, disk, "mount "+lab.Disk(1)+" "+mailDir+"; mount "+lab.Disk(2)+" /srv/store; test -e "+scenario.StoreMarker)
 	s.place(disk, []string{scenario.StoreAddr4, scenario.StoreAddr6}, scenario.StoreUnit)
 	s.place(disk, []string{scenario.MTAAddr4, scenario.MTAAddr6}, scenario.MTAUnit)
 	s.place(front, []string{scenario.FrontAddr4, scenario.FrontAddr6}, scenario.FrontUnit, scenario.FrontMTAUnit, scenario.FrontLDAPUnit)

@@ -81,16 +81,8 @@ func FurnishSystem(ctx context.Context, n *lab.Node, users []Account) error {
 	return furnish(ctx, n, "install", "mta", "binding", "directory", "store", "mailboxes", "front")
 }
 
-// MakeSystemDisk makes on the shared disk what the MTA and the store keep
-// there, once. No node may have it mounted.
-func MakeSystemDisk(ctx context.Context, n *lab.Node) error {
-	const script = `set -eu; mount ` + lab.DiskPath + ` /srv/mail; install -d /srv/mail/queue; install -d -o postfix /srv/mail/data
-install -d -o vmail -g vmail /srv/mail/store; touch /srv/mail/store/.marker; umount /srv/mail`
-	_, err := n.Output(ctx, "sh", "-c", script)
-	return err
-}
-
-// MakeSystemDisks does it with a disk for each of the two.
+// MakeSystemDisks makes on the shared disks what the MTA and the store keep
+// there, a disk for each. No node may have them mounted.
 func MakeSystemDisks(ctx context.Context, n *lab.Node) error {
 	script := `set -eu; mount ` + lab.Disk(1) + ` /srv/mail; install -d /srv/mail/queue; install -d -o postfix /srv/mail/data; umount /srv/mail
 mount ` + lab.Disk(2) + ` /srv/store; chown vmail:vmail /srv/store; touch ` + StoreMarker + `; umount /srv/store`

@@ -71,7 +71,7 @@ func (s *System) furnish(ctx context.Context, source, shape string, log io.Write
 		return err
 	}
 	fmt.Fprintln(log, "cluster formed; loading contrib/pacemaker/"+shape)
-	if err := s.Cluster.Crm(ctx, string(config)); err != nil {
+	if err := s.Cluster.Crm(ctx, onLab(string(config))); err != nil {
 		return err
 	}
 	if s.Clients, err = NewClients(s.on(s.Lab.Client()), s.dir, users); err != nil {
@@ -162,4 +162,9 @@ func (s *System) greetings(ctx context.Context, p Part) (int, error) {
 		return report.Greetings, nil
 	}
 	return report.Doors[p.door].Greetings, nil
+}
+
+// onLab puts the lab's addresses in the place of those of documentation.
+func onLab(config string) string {
+	return strings.NewReplacer("192.0.2.", "10.77.0.", "2001:db8::", "fd77::").Replace(config)
 }

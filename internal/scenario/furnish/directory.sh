@@ -140,7 +140,7 @@ sn: $name
 mail: $name@$domain
 uidNumber: 5000
 gidNumber: 5000
-homeDirectory: /srv/mail/store/$name
+homeDirectory: /srv/store/$name
 userPassword: $(hashed "$name" "$password")
 EOT
 		stamp inetOrgPerson

@@ -7,8 +7,7 @@ config=/etc/dovecot-store
 getent group vmail >/dev/null || groupadd -g 5000 vmail
 getent passwd vmail >/dev/null || useradd -u 5000 -g vmail -d /nonexistent -s /usr/sbin/nologin vmail
 install -d "$config" /var/lib/dovecot-store
-install -d -o vmail -g vmail /srv/mail/store # for mailboxes on the node's own disk
-touch /srv/mail/store/.marker
+install -d /srv/store # where the disk with the mailboxes is mounted
 
 cat >"$config/dovecot.conf" <<EOT
 instance_name = dovecot-store
