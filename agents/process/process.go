@@ -31,15 +31,16 @@ type Process struct {
 func (p Process) String() string { return fmt.Sprintf("%s[%d]", p.Name, p.PID) }
 
 // Match says which processes belong to an instance: those in the control
-// group, and those that run a program from one of Programs and have one of the
-// signs: the variable Environ in their environment, the working directory Dir,
-// Argument on their command line, or File open.
+// group; those that run one of Programs and have one of the signs: the variable
+// Environ in their environment, the working directory Dir, Argument on their
+// command line, File open, or Title; and what such a process has started of
+// Programs.
 type Match struct {
 	// ControlGroup is a path below the systemd hierarchy, such as
 	// /system.slice/x.service. Empty or "/" matches nothing.
 	ControlGroup string
-	// Programs are directories of executables. A program that was removed
-	// while it ran still counts.
+	// Programs are executables, or directories of them. A program that was
+	// removed while it ran still counts.
 	Programs []string
 	// Name is what such a process is called, proc(5) comm; empty: anything. Other
 	// programs of the same directory may have the same signs.
@@ -51,6 +52,10 @@ type Match struct {
 	Dir      string
 	Argument string
 	File     string
+	// Title is how the command line of such a process begins. It is a sign of
+	// orphans alone, whose parent runs none of Programs: the titles of two instances
+	// may be alike, but what lives under another instance's parent is that one's.
+	Title string
 }
 
 // Find lists the live processes that match, by PID. Zombies are not alive:
@@ -65,7 +70,7 @@ func Find(m Match) ([]Process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find processes: %w", err)
 	}
-	var found []Process
+	var f family
 	for _, entry := range entries {
 		pid, err := strconv.Atoi(entry.Name())
 		if err != nil || pid == os.Getpid() {
@@ -73,7 +78,9 @@ func Find(m Match) ([]Process, error) {
 		}
 		dir := filepath.Join(proc, entry.Name())
 		// The cheap questions come first: most processes fail them.
-		if !m.inControlGroup(dir) && !m.isProgram(dir) {
+		program := m.isProgram(dir)
+		ours := m.inControlGroup(dir) || program && m.hasSign(dir)
+		if !ours && !program {
 			continue
 		}
 		if ns, err := os.Readlink(dir + "/ns/pid"); err != nil || ns != self {
@@ -86,8 +93,9 @@ func Find(m Match) ([]Process, error) {
 		if err != nil {
 			return nil, err
 		}
-		found = append(found, p)
+		f = append(f, member{Process: p, parent: parentOf(dir), ours: ours, program: program, titled: program && m.hasTitle(dir)})
 	}
+	found := f.ours()
 	slices.SortFunc(found, func(a, b Process) int { return a.PID - b.PID })
 	return found, nil
 }
@@ -119,7 +127,7 @@ func controlGroupIn(data []byte, group string) bool {
 }
 
 func (m Match) isProgram(dir string) bool {
-	if m.Environ == "" && m.Dir == "" && m.Argument == "" && m.File == "" || len(m.Programs) == 0 {
+	if len(m.Programs) == 0 {
 		return false
 	}
 	exe, err := os.Readlink(dir + "/exe")
@@ -127,19 +135,29 @@ func (m Match) isProgram(dir string) bool {
 		return false
 	}
 	exe = strings.TrimSuffix(exe, " (deleted)")
-	if !slices.Contains(m.Programs, filepath.Dir(exe)) {
+	if !slices.Contains(m.Programs, filepath.Dir(exe)) && !slices.Contains(m.Programs, exe) {
 		return false
 	}
-	if m.Name != "" {
-		comm, err := os.ReadFile(dir + "/comm")
-		if err != nil || strings.TrimSpace(string(comm)) != m.Name {
-			return false
-		}
+	if m.Name == "" {
+		return true
 	}
+	comm, err := os.ReadFile(dir + "/comm")
+	return err == nil && strings.TrimSpace(string(comm)) == m.Name
+}
+
+func (m Match) hasSign(dir string) bool {
 	if cwd, err := os.Readlink(dir + "/cwd"); err == nil && cwd == m.Dir {
 		return true
 	}
 	return hasWord(dir+"/environ", m.Environ) || hasWord(dir+"/cmdline", m.Argument) || hasOpen(dir+"/fd", m.File)
+}
+
+func (m Match) hasTitle(dir string) bool {
+	if m.Title == "" {
+		return false
+	}
+	data, err := os.ReadFile(dir + "/cmdline")
+	return err == nil && strings.HasPrefix(string(data), m.Title)
 }
 
 // hasWord says whether a file of words that end in zero bytes has this one.
