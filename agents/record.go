@@ -25,6 +25,19 @@ type Facts struct {
 	Bound   []netip.Addr  `json:"bound,omitempty"`    // the only addresses that it listens on; empty: all, or not known
 	DataDir string        `json:"data_dir,omitempty"` // where the work in hand is kept, such as a mail queue
 	Process process.Match `json:"process"`            // which processes belong to the instance
+	Mount   Mount         `json:"mount,omitzero"`     // where the data are, if that can go away
+	Doors   []Door        `json:"doors,omitempty"`    // where it listens, and what is spoken there
+	RunDir  string        `json:"run_dir,omitempty"`  // where its sockets and its PID file are
+}
+
+// Door is a place where a service listens, with what is spoken there.
+type Door struct {
+	Protocol string       `json:"protocol"`        // such as imap
+	Port     uint16       `json:"port,omitempty"`  // 0: it is a unix socket
+	Path     string       `json:"path,omitempty"`  // of the unix socket
+	Addrs    []netip.Addr `json:"addrs,omitempty"` // it listens on these only; none: on all
+	TLS      string       `json:"tls,omitempty"`   // starttls, tls, or empty for none
+	Mute     bool         `json:"mute,omitempty"`  // it speaks to certain clients only
 }
 
 // record is what a start leaves behind for the calls that follow it, each of

@@ -96,6 +96,9 @@ func (s *Service) inspect(ctx context.Context) (Facts, unit.State, error) {
 	if err != nil {
 		return facts, unit.State{}, err
 	}
+	if err := facts.Mount.Check(ctx); err != nil {
+		return facts, unit.State{}, fmt.Errorf("%w: %w", ErrInstalled, err)
+	}
 	state, err := s.env.Units.State(ctx, facts.Unit)
 	switch {
 	case err != nil:
@@ -146,8 +149,8 @@ func (s *Service) Monitor(ctx context.Context, depth Depth) error {
 		return err
 	}
 	s.refresh(ctx, set, rec)
-	if depth < DepthProtocol {
-		return nil
+	if err := facts.Mount.Check(ctx); err != nil || depth < DepthProtocol {
+		return err
 	}
 	return s.steps.Check(ctx, facts, depth)
 }
@@ -241,6 +244,9 @@ func (s *Service) bringUp(ctx context.Context, set *vip.Set, rec record, state u
 		if err := s.tidy(ctx, rec.Facts, state); err != nil {
 			return err
 		}
+	}
+	if err := s.permit(rec.Facts); err != nil {
+		return err
 	}
 	if err := s.env.Units.Start(ctx, rec.Facts.Unit); err != nil {
 		return fmt.Errorf("%w%s", err, s.hint(err, rec.Facts))

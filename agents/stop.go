@@ -94,6 +94,7 @@ func (s *Service) runs(ctx context.Context, facts Facts) bool {
 // then whatever else lives of the instance. It returns nil only if nothing does,
 // and says whether force was needed.
 func (s *Service) stopUnit(ctx context.Context, facts Facts, killAt time.Time) (forced bool, err error) {
+	s.forbid(facts)
 	var unitErr error
 	if facts.Unit != "" {
 		unitErr = s.endUnit(ctx, facts.Unit, killAt)
