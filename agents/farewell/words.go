@@ -11,6 +11,10 @@ func SMTP(hostname string) []byte {
 	return []byte("421 4.3.2 " + hostname + " Service closing, try again\r\n")
 }
 
+// IMAP is the untagged BYE that a server may send at any time before it hangs up:
+// RFC 9051 section 7.1.5.
+func IMAP(text string) []byte { return []byte("* BYE " + text + "\r\n") }
+
 // LDAP is the notice of disconnection, which an LDAP server sends unasked before
 // it hangs up: RFC 4511 section 4.4.1. The result code is unavailable (52), and
 // the text, in UTF-8, is for people. A text of more than 60 bytes is cut.

@@ -75,7 +75,7 @@ func (a *agent) Params() agents.Table {
 	table := agents.Table{
 		{Name: "protocols", Value: &a.protocols, Required: true,
 			Short: "What is spoken on the addresses",
-			Long:  "Names from smtp, submission, submissions, imap, imaps, pop3, pop3s, ldap and ldaps, each with another port after a colon if need be, and another kind of encryption (none, starttls, tls) after a slash: \"smtp submission imap:1143/starttls ldaps\". Each of them is closed, counted and asked for its health by itself."},
+			Long:  "Names from smtp, submission, submissions, imap, imaps, pop3, pop3s, ldap and ldaps, each with another port after a colon if need be, and another kind of encryption (none, starttls, tls) after a slash: \"smtp submission imap:1143/starttls ldaps\". Use imap/starttls and pop3/starttls where clients may begin to encrypt: with none they are told in plain text when a drain ends their idle session. Each of them is closed, counted and asked for its health by itself."},
 		{Name: "require", Value: &a.require, Reloadable: true,
 			Short: "Protocols without which the front door is no good",
 			Long:  "If one of these does not answer, a start or monitor fails. Without it the resource only fails when none answers."},

@@ -13,7 +13,6 @@ import (
 
 	"github.com/mailha/mailha/agents"
 	"github.com/mailha/mailha/agents/unit"
-	"github.com/mailha/mailha/vip"
 )
 
 // backend is a daemon behind the door, as far as its own kind of agent knows it.
@@ -146,14 +145,6 @@ func (p *part) target(f agents.Facts) netip.Addr {
 // Drain asks the backend.
 func (p *part) Drain(ctx context.Context, f agents.Facts, tell func(left int)) (int, error) {
 	return p.backend.Drain(ctx, f, tell)
-}
-
-// Dismiss asks the backend, if it can do it.
-func (p *part) Dismiss(ctx context.Context, f agents.Facts, idle []vip.Session) (int, error) {
-	if d, ok := p.backend.(agents.Dismisser); ok {
-		return d.Dismiss(ctx, f, idle)
-	}
-	return 0, nil
 }
 
 // MarkPath asks the backend, if it has data.

@@ -4,6 +4,8 @@ package labtests
 
 import (
 	"context"
+	"errors"
+	"io"
 	"net"
 	"strings"
 	"sync"
@@ -141,21 +143,43 @@ func TestInternetWithoutAPart(t *testing.T) {
 	bare(t, n)
 }
 
-// Each part drains its own clients.
+// Each part drains its own clients: those that idle are told to go, in the words
+// of their protocol, and those that are in the middle of something finish it.
 func TestInternetDrains(t *testing.T) {
 	p := newFront(t)
-	n, r := p.node, internet("drain_timeout", "20s")
+	n, r := p.node, internet("drain_timeout", "20s", "protocols", "smtp submission:587/none imap pop3 ldap")
+	run(t, n, "postconf -c /etc/postfix-front -PX smtp/inet/smtpd_proxy_filter") // the MTA is not here
 	r.start(t, n)
-	imap, smtp := greets(t, p, "143"), greets(t, p, "25")
+	imap, pop := greets(t, p, "143"), greets(t, p, "110")
+	smtp := newSession(t, greets(t, p, "587"))
+	smtp.say("EHLO client.test", 250)
+	ldap, err := dial(p.Client(), net.JoinHostPort(frontAddr, "389"), patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ldap.Close()
+	// Nobody may be said to idle who has not been answered yet.
+	if _, err := ldap.Write([]byte("\x30\x0c\x02\x01\x01\x60\x07\x02\x01\x03\x04\x00\x80\x00")); err != nil { // bind
+		t.Fatal(err)
+	}
+	hear(t, ldap)
+	busy := connect(t, p.Client(), frontAddr)
+	busy.begin("double-bounce@front.example.test")
+
 	stop := r.background(t, n, "stop", call{timeout: 40 * time.Second})
-	await(t, patience, "the LDAP part to be gone", func() bool {
-		return strings.Contains(run(t, n, "mailha-ocf status"), "p_front:ldap  internet-agent  stopped")
-	})
+	for name, c := range map[string]struct {
+		conn net.Conn
+		want string
+	}{
+		"IMAP": {imap, "* BYE"}, "POP3": {pop, ""}, "LDAP": {ldap, "1.3.6.1.4.1.1466.20036"}, "SMTP": {smtp.conn, "421 4.3.2"},
+	} {
+		if words := hear(t, c.conn); !strings.Contains(words, c.want) {
+			t.Errorf("%s: %q, want %q", name, words, c.want)
+		}
+	}
 	await(t, patience, "the drain to show", func() bool {
-		out := run(t, n, "mailha-ocf status")
-		return strings.Contains(out, "p_front:imap: 1 sessions") && strings.Contains(out, "p_front:smtp: 1 sessions")
+		return strings.Contains(run(t, n, "mailha-ocf status"), "p_front:smtp: 1 sessions")
 	})
-	imap.Close()
 	await(t, patience, "the IMAP part to be gone", func() bool {
 		return strings.Contains(run(t, n, "mailha-ocf status"), "p_front:imap  internet-agent  stopped")
 	})
@@ -163,9 +187,26 @@ func TestInternetDrains(t *testing.T) {
 	if !holding(left(t, n), "address "+frontAddr+"/") {
 		t.Error("the address went before the last client")
 	}
-	newSession(t, smtp).say("QUIT", 221)
-	succeeded(t, stop)
+	busy.finish()
+	busy.say("QUIT", 221)
+	if a := succeeded(t, stop); strings.Contains(a.log, "cut=1") {
+		t.Errorf("somebody was cut: %s", a)
+	}
 	bare(t, n)
+}
+
+// hear reads what comes next, or nothing if the other side hangs up without a word.
+func hear(t testing.TB, conn net.Conn) string {
+	t.Helper()
+	if err := conn.SetReadDeadline(time.Now().Add(2 * patience)); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 512)
+	got, err := conn.Read(buf)
+	if err != nil && !errors.Is(err, io.EOF) {
+		t.Fatal(err)
+	}
+	return string(buf[:got])
 }
 
 // Mail leaves from the secondary address, or waits.
