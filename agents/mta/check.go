@@ -7,15 +7,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/mailha/mailha/agents"
+	"github.com/mailha/mailha/agents/probe"
 )
 
 // Check holds an SMTP dialogue and looks at the queue, and at DepthTransaction
 // follows a message until the queue is done with it.
 func (a *agent) Check(ctx context.Context, f agents.Facts, depth agents.Depth) error {
-	c, err := dialSMTP(ctx, a.target(f))
+	c, err := probe.DialSMTP(ctx, probe.Target{Addr: a.target(f)})
 	if err != nil {
 		return err
 	}
@@ -38,14 +40,14 @@ func (a *agent) Check(ctx context.Context, f agents.Facts, depth agents.Depth) e
 }
 
 // degraded looks for what does not hinder the service yet.
-func (a *agent) degraded(ctx context.Context, f agents.Facts, c *smtpClient) error {
+func (a *agent) degraded(ctx context.Context, f agents.Facts, c *probe.SMTP) error {
 	q, err := a.backend().Look(ctx, f, a.limits.most())
 	if err != nil {
 		return err
 	}
 	err = a.limits.judge(q, time.Now())
 	if a.certDays > 0 && c.Offers("STARTTLS") {
-		err = errors.Join(err, checkCertificates(ctx, c.target, int(a.certDays)))
+		err = errors.Join(err, checkCertificates(ctx, a.target(f), int(a.certDays)))
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", agents.ErrDegraded, err)
@@ -53,9 +55,21 @@ func (a *agent) degraded(ctx context.Context, f agents.Facts, c *smtpClient) err
 	return nil
 }
 
+// checkCertificates begins TLS in a session of its own. It is an error if the
+// server cannot, or if one of its certificates is not valid for so many days to
+// come.
+func checkCertificates(ctx context.Context, target netip.AddrPort, days int) error {
+	c, err := probe.DialSMTP(ctx, probe.Target{Addr: target, TLS: probe.StartTLS})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return probe.JudgeCertificates(c.Certificates(), days, time.Now())
+}
+
 // transaction sends a message and waits until the queue has delivered it. A test
 // that fails leaves nothing behind: it is repeated every few minutes.
-func (a *agent) transaction(ctx context.Context, f agents.Facts, c *smtpClient) error {
+func (a *agent) transaction(ctx context.Context, f agents.Facts, c *probe.SMTP) error {
 	to := cmp.Or(string(a.recipient), a.backend().Sinkhole(c.Greeter))
 	message, err := c.Submit(to)
 	if err != nil {
@@ -68,7 +82,7 @@ func (a *agent) transaction(ctx context.Context, f agents.Facts, c *smtpClient) 
 }
 
 // untilDone leaves some of the time for what follows a failure.
-func (a *agent) untilDone(ctx context.Context, f agents.Facts, message submitted, to string) error {
+func (a *agent) untilDone(ctx context.Context, f agents.Facts, message probe.Submitted, to string) error {
 	const reserve = 5 // one part in so many
 	if end, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package mta
+package probe
 
 import (
 	"crypto/x509"
@@ -31,7 +31,7 @@ func TestJudgeCertificates(t *testing.T) {
 		{"the issuer's ends", []*x509.Certificate{good, cert(-day, day)}, "ends in 1 days"},
 		{"none", nil, ""},
 	} {
-		err := judgeCertificates(tt.sent, 14, now)
+		err := JudgeCertificates(tt.sent, 14, now)
 		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: want %q, got %v", tt.name, tt.want, err)
 		}
