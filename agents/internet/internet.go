@@ -49,7 +49,7 @@ type agent struct {
 	timeout   agents.Duration
 	gate      agents.GateMode
 	outbound  agents.Bool
-	certDays  days
+	certDays  agents.Number
 
 	parts []*part
 	env   agents.Env

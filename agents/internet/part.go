@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/mailha/mailha/agents"
+	"github.com/mailha/mailha/agents/probe"
 	"github.com/mailha/mailha/agents/unit"
 )
 
@@ -116,22 +117,17 @@ func together(errs []error) error {
 }
 
 func (p *part) ask(ctx context.Context, q protocol, f agents.Facts) error {
-	left, err := ask(ctx, q, p.target(f))
+	shown, err := ask(ctx, q, p.target(f))
 	if err != nil {
 		return fmt.Errorf("%s: %w", q.name, err)
 	}
-	if warn := time.Duration(p.door.certDays) * 24 * time.Hour; left != nil && warn > 0 && *left < warn {
-		return fmt.Errorf("%w: %s: the certificate ends in %s", agents.ErrDegraded, q.name, inDays(*left))
+	if p.door.certDays == 0 {
+		return nil
+	}
+	if err := probe.JudgeCertificates(shown, int(p.door.certDays), time.Now()); err != nil {
+		return fmt.Errorf("%w: %s: %w", agents.ErrDegraded, q.name, err)
 	}
 	return nil
-}
-
-func inDays(d time.Duration) string {
-	const day = 24 * time.Hour
-	if d < 0 {
-		return fmt.Sprintf("%d days, that is, it has ended", int(d/day))
-	}
-	return fmt.Sprintf("%d days", int(d/day))
 }
 
 // target is where clients find the part.

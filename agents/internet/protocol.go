@@ -114,9 +114,6 @@ func parseProtocol(field string) (protocol, error) {
 		if p.tls != none && p.tls != starttls && p.tls != implicit {
 			return protocol{}, errors.New("after the slash must come none, starttls or tls")
 		}
-		if p.tls == starttls && k.family == directory {
-			return protocol{}, errors.New("STARTTLS is not asked for with LDAP; name it ldaps, or ldap/none")
-		}
 	}
 	return p, nil
 }

@@ -16,6 +16,7 @@ func TestProtocols(t *testing.T) {
 		{"smtp submission imap", "smtp submission imap", []uint16{25, 587, 143}},
 		{"smtp,submissions  ldaps", "smtp submissions ldaps", []uint16{25, 465, 636}},
 		{"imap:1143/starttls imap:143", "imap:1143/starttls imap", []uint16{1143, 143}},
+		{"ldap/starttls", "ldap/starttls", []uint16{389}},
 		{"imaps:993/tls smtp/starttls", "imaps smtp/starttls", []uint16{993, 25}},
 	} {
 		var v protocols
@@ -31,7 +32,7 @@ func TestProtocols(t *testing.T) {
 			t.Errorf("%q read back: %v, %v", v.String(), again, err)
 		}
 	}
-	for _, text := range []string{"http", "smtp:0", "smtp:65536", "smtp:", "smtp/", "smtp/ssl", "imap imap", "smtp submission:25", "ldap/starttls", ":25", "SMTP"} {
+	for _, text := range []string{"http", "smtp:0", "smtp:65536", "smtp:", "smtp/", "smtp/ssl", "imap imap", "smtp submission:25", ":25", "SMTP"} {
 		v := protocols{{name: "kept"}}
 		if err := v.Set(text); err == nil || v[0].name != "kept" {
 			t.Errorf("%q: %v, %v", text, v, err)

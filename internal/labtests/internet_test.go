@@ -5,6 +5,7 @@ package labtests
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -279,4 +280,32 @@ func TestInternetNames(t *testing.T) {
 	if a = r.must(t, n, "validate-all", call{depth: 10}, success); strings.Contains(a.log, "WARN") {
 		t.Errorf("all agree: %s", a)
 	}
+}
+
+// A certificate that is about to end is told of in time, whichever daemon has it.
+func TestInternetCertificates(t *testing.T) {
+	p := newFront(t)
+	n, r := p.node, internet("protocols", "imap/starttls imaps pop3s submission/none", "require", "imaps")
+	certify := func(days int) {
+		run(t, n, fmt.Sprintf(`openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=front.example.test -days %d -keyout /etc/dovecot-front/key -out /etc/dovecot-front/cert 2>&1
+grep -q ssl_cert /etc/dovecot-front/dovecot.conf || sed -i 's/^ssl = no/ssl = yes\nssl_cert = <\/etc\/dovecot-front\/cert\nssl_key = <\/etc\/dovecot-front\/key/' /etc/dovecot-front/dovecot.conf`, days))
+	}
+	certify(30)
+	r.start(t, n)
+	r.monitor(t, n, 10)
+	certify(5)
+	run(t, n, "systemctl reload '"+scenario.FrontUnit+"'")
+	var a answer
+	await(t, patience, "the new certificate to be seen", func() bool {
+		a = r.do(t, n, "monitor", call{interval: 10 * time.Second, depth: 10})
+		return a.code != success
+	})
+	for _, door := range []string{"imap:", "imaps:", "pop3s:"} {
+		if a.code != degraded || !strings.Contains(a.reason, door) {
+			t.Errorf("want %s in a warning: %s", door, a)
+		}
+	}
+	r.set("cert_days", "0").monitor(t, n, 10)
+	r.stop(t, n)
+	bare(t, n)
 }
