@@ -84,7 +84,7 @@ func (s *Service) drainSessions(ctx context.Context, rec record, p *progress) (b
 	const pause = 20 * time.Millisecond
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
-	leave := farewells{s: s, facts: rec.Facts}
+	leave := farewells{s: s, facts: rec.Facts, began: time.Now()}
 	next := time.Now()
 	for first := true; ; first = false {
 		sessions, err := vip.Sessions(ctx, addrs, rec.Facts.Ports)
@@ -114,6 +114,12 @@ func (s *Service) drainSessions(ctx context.Context, rec record, p *progress) (b
 const (
 	// idleAfter is how long a client must have been waited for.
 	idleAfter = 2 * time.Second
+	// closingAfter is that in the last third of a drain, when the choice is between
+	// a word now and none at the end.
+	closingAfter = 100 * time.Millisecond
+	// hushed is how long the server must have said nothing: it may be in the middle
+	// of a long answer.
+	hushed = 50 * time.Millisecond
 	// dismissEvery is the time between two batches.
 	dismissEvery = 250 * time.Millisecond
 	// batches are what all sessions are divided into: five seconds' worth.
@@ -125,6 +131,7 @@ const (
 type farewells struct {
 	s       *Service
 	facts   Facts
+	began   time.Time
 	offered map[uint32]int // how often, by inode: not all that idle may be ended
 	failed  string         // the last failure, which is told once
 }
@@ -135,7 +142,11 @@ func (f *farewells) batch(ctx context.Context, sessions []vip.Session, began int
 	if !ok {
 		return 0
 	}
-	batch := f.next(sessions, max(minBatch, began/batches))
+	after, most := idleAfter, max(minBatch, began/batches)
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < deadline.Sub(f.began)/3 {
+		after, most = closingAfter, len(sessions)
+	}
+	batch := f.next(sessions, after, most)
 	if len(batch) == 0 {
 		return 0
 	}
@@ -150,8 +161,10 @@ func (f *farewells) batch(ctx context.Context, sessions []vip.Session, began int
 // next chooses at most so many: first those that were offered least often, and
 // of these the ones that idle longest. One that may not be ended, since it is
 // within a transaction, must not keep others from their turn.
-func (f *farewells) next(sessions []vip.Session, most int) []vip.Session {
-	idle := slices.DeleteFunc(slices.Clone(sessions), func(session vip.Session) bool { return session.Idle() < idleAfter })
+func (f *farewells) next(sessions []vip.Session, after time.Duration, most int) []vip.Session {
+	idle := slices.DeleteFunc(slices.Clone(sessions), func(session vip.Session) bool {
+		return session.Idle() < after || session.SinceSent < hushed
+	})
 	slices.SortFunc(idle, func(a, b vip.Session) int {
 		return cmp.Or(cmp.Compare(f.offered[a.Inode], f.offered[b.Inode]), cmp.Compare(b.Idle(), a.Idle()))
 	})

@@ -72,22 +72,23 @@ func TestFarewellsTakeTurns(t *testing.T) {
 	var f farewells
 	var sessions []vip.Session
 	for i := range uint32(10) {
-		sessions = append(sessions, vip.Session{Inode: i + 1, SinceSent: time.Hour - time.Duration(i)*time.Minute, SinceReceived: time.Hour})
+		sessions = append(sessions, vip.Session{Inode: i + 1, SinceSent: time.Minute, SinceReceived: time.Hour - time.Duration(i)*time.Minute})
 	}
 	sessions = append(sessions,
-		vip.Session{Inode: 90, SinceSent: idleAfter - 1, SinceReceived: time.Hour},
+		vip.Session{Inode: 90, SinceSent: time.Millisecond, SinceReceived: idleAfter - 1},
+		vip.Session{Inode: 93, SinceSent: hushed - 1, SinceReceived: time.Hour},
 		vip.Session{Inode: 91, SinceSent: time.Hour, SinceReceived: time.Hour, Unread: 1},
 		vip.Session{Inode: 92, SinceSent: time.Hour, SinceReceived: time.Minute})
 	for _, want := range [][]uint32{{1, 2, 3, 4}, {5, 6, 7, 8}, {9, 10, 1, 2}, {3, 4, 5, 6}} {
 		var got []uint32
-		for _, s := range f.next(sessions, 4) {
+		for _, s := range f.next(sessions, idleAfter, 4) {
 			got = append(got, s.Inode)
 		}
 		if !slices.Equal(got, want) {
 			t.Errorf("want %d, got %d", want, got)
 		}
 	}
-	if got := f.next(sessions[10:], 4); len(got) > 0 {
+	if got := f.next(sessions[10:], idleAfter, 4); len(got) > 0 {
 		t.Errorf("not idle: %v", got)
 	}
 }
@@ -100,6 +101,27 @@ type leaver struct {
 
 func (l *leaver) Dismiss(_ context.Context, _ Facts, idle []vip.Session) (int, error) {
 	return len(idle), l.err
+}
+
+// Near the end of a drain a moment's pause is enough, and nobody has to wait for
+// a turn.
+func TestFarewellsBeforeTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		f := farewells{s: NewService(Env{Instance: "x", StateDir: t.TempDir()}, &leaver{}), began: time.Now()}
+		var busy []vip.Session
+		for i := range uint32(50) {
+			busy = append(busy, vip.Session{Inode: i, SinceSent: closingAfter, SinceReceived: closingAfter})
+		}
+		if n := f.batch(ctx, busy, 50); n != 0 {
+			t.Errorf("at the beginning: %d", n)
+		}
+		time.Sleep(21 * time.Second) // virtual
+		if n := f.batch(ctx, busy, 50); n != 50 {
+			t.Errorf("in the last third: %d", n)
+		}
+	})
 }
 
 // What fails for every batch in the same way is said once.

@@ -41,13 +41,14 @@ const (
 	lastDataRecv = 52 // offset of tcpi_last_data_recv, in milliseconds
 )
 
-// Idle is how long the client has been waited for: everything that it sent was read, and the last word was the
-// server's. It is 0 if it is the server who is waited for.
+// Idle is how long the client has said nothing although it is its turn: everything that it sent was read, and the
+// last word was the server's. It is 0 if it is the server who is waited for. A server may go on speaking meanwhile,
+// as IMAP's does of its own accord: see SinceSent.
 func (s Session) Idle() time.Duration {
 	if s.Unread > 0 || s.SinceReceived < s.SinceSent {
 		return 0
 	}
-	return s.SinceSent
+	return s.SinceReceived
 }
 
 // States of TCP (linux/tcp_states.h) as sets of bits.

@@ -133,7 +133,7 @@ func TestSystem(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	held, err := s.clients.Hold(ctx, "held", 3, time.Second, 2*time.Second)
+	held, err := s.clients.Hold(ctx, "held", scenario.Crowd{Idle: 3, Active: 3, Data: 3, Writers: 3, Finish: []time.Duration{time.Second, 2 * time.Second}})
 	if err != nil {
 		t.Fatal(err)
 	}

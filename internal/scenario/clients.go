@@ -221,19 +221,29 @@ func (c *Clients) prove(ctx context.Context) ([]Proof, error) {
 	return proofs, nil
 }
 
-// Hold opens sessions through the front door: n each that wait and that work,
-// and n messages that are finished after a time, which [Clients.Prove] counts
-// under the name. It returns when all are open.
-func (c *Clients) Hold(ctx context.Context, name string, n int, finish ...time.Duration) (tool.Running[hold.Counts], error) {
+// Crowd says how many sessions of each kind are held.
+type Crowd struct {
+	Idle    int             // IMAP, waiting for news
+	Active  int             // IMAP, with a command every moment
+	Data    int             // SMTP, in the middle of a message
+	Writers int             // LDAP, with a write every moment
+	Finish  []time.Duration // after which the messages are finished, in turn
+}
+
+// Hold opens sessions through the front door. Their messages count under the
+// name in what [Clients.Prove] gives. It returns when all are open.
+func (c *Clients) Hold(ctx context.Context, name string, crowd Crowd) (tool.Running[hold.Counts], error) {
+	const patience = 30 * time.Second // they all come at once
 	login := c.login()
 	if err := os.RemoveAll(c.file(name + ".jsonl")); err != nil {
 		return tool.Running[hold.Counts]{}, err
 	}
 	c.held = append(c.held, name)
 	return hold.Start(ctx, c.run, hold.Config{
-		IMAP: FrontAddr4 + imapPort, Users: c.file(usersFile), Idle: n, Active: n,
-		SMTP: FrontAddr4 + smtpPort, Data: n, DataTimes: finish, Rcpts: c.addresses(), Run: name, Ledger: c.file(name + ".jsonl"),
-		LDAP: FrontAddr4 + ldapPort, Writers: n, Base: ledgerBase, DN: login.DN, Passwords: login.Passwords, Account: login.Account,
+		IMAP: FrontAddr4 + imapPort, Users: c.file(usersFile), Idle: crowd.Idle, Active: crowd.Active,
+		SMTP: FrontAddr4 + smtpPort, Data: crowd.Data, DataTimes: crowd.Finish, Rcpts: c.addresses(), Run: name, Ledger: c.file(name + ".jsonl"),
+		LDAP: FrontAddr4 + ldapPort, Writers: crowd.Writers, Base: ledgerBase, DN: login.DN, Passwords: login.Passwords, Account: login.Account,
+		ConnectTimeout: patience, ReplyTimeout: patience,
 	})
 }
 

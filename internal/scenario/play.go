@@ -75,6 +75,21 @@ func killPart(ctx context.Context, s *System, p Part) error {
 	return s.Cluster.Rejoin(ctx, victim)
 }
 
+// Do plays a deed with a service, and returns when all services greet again.
+func (s *System) Do(ctx context.Context, d Deed, p Part) error {
+	const patience = 3 * time.Minute
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	err := d.do(ctx, s, p)
+	if err == nil {
+		err = s.untilAllGreet(ctx)
+	}
+	if err != nil {
+		return s.explain(fmt.Errorf("%s of %s: %w", d.Name, p.Name, err))
+	}
+	return nil
+}
+
 // ask runs a program on a node of the cluster.
 type ask func(ctx context.Context, argv ...string) (string, error)
 
@@ -152,13 +167,7 @@ func (s *System) Play(ctx context.Context, d Deed, p Part, rate pace.Rate, tell 
 		}
 	}
 	tell(d.Title)
-	deedCtx, cancel := context.WithTimeout(ctx, 3*time.Minute)
-	defer cancel()
-	deedErr := d.do(deedCtx, s, p)
-	if deedErr == nil {
-		deedErr = s.untilAllGreet(deedCtx)
-	}
-	deedErr = s.explain(deedErr)
+	deedErr := s.Do(ctx, d, p)
 	if err := s.gaps(ctx, d, p, &row); err != nil {
 		deedErr = errors.Join(deedErr, err)
 	}
