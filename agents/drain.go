@@ -77,10 +77,10 @@ func (p *progress) tell(finished <-chan struct{}) {
 // meanwhile. What is left when ctx ends is counted as cut: the stop that follows
 // ends it.
 func (s *Service) drainSessions(ctx context.Context, rec record, p *progress) (began, dismissed, cut int, err error) {
-	addrs := rec.reach()
-	if len(addrs) == 0 && len(rec.Facts.Ports) == 0 {
-		return 0, 0, 0, nil // nothing says which sessions are this service's
+	if rec.unreachable() {
+		return 0, 0, 0, nil
 	}
+	addrs, begin := rec.reach(), time.Now()
 	const pause = 20 * time.Millisecond
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
@@ -91,11 +91,12 @@ func (s *Service) drainSessions(ctx context.Context, rec record, p *progress) (b
 		if err != nil {
 			return began, dismissed, cut, fmt.Errorf("count sessions: %w", err)
 		}
+		if first {
+			began = len(sessions)
+		}
+		sessions = s.waitedFor(sessions, time.Since(begin))
 		cut = len(sessions)
 		p.sessions.Store(int64(cut))
-		if first {
-			began = cut
-		}
 		if cut == 0 {
 			return began, dismissed, 0, nil
 		}
@@ -109,6 +110,15 @@ func (s *Service) drainSessions(ctx context.Context, rec record, p *progress) (b
 		case <-tick.C:
 		}
 	}
+}
+
+// waitedFor leaves out the sessions that may be cut without harm.
+func (s *Service) waitedFor(sessions []vip.Session, lasted time.Duration) []vip.Session {
+	p, ok := s.steps.(Parter)
+	if !ok {
+		return sessions
+	}
+	return slices.DeleteFunc(sessions, func(session vip.Session) bool { return !p.Waits(session, lasted) })
 }
 
 const (

@@ -12,11 +12,10 @@ import (
 // gate covers the service's ports where clients reach it, or on all addresses of
 // the node if it is reached on no secondary one. It is nil if neither is known.
 func (s *Service) gate(rec record) (*vip.Gate, error) {
-	addrs := rec.reach()
-	if len(addrs) == 0 && len(rec.Facts.Ports) == 0 {
+	if rec.unreachable() {
 		return nil, nil
 	}
-	return vip.NewGate(s.env.Instance, addrs, rec.Facts.Ports)
+	return vip.NewGate(s.env.Instance, rec.reach(), rec.Facts.Ports)
 }
 
 func (s *Service) setGate(ctx context.Context, rec record, mode vip.Mode) error {

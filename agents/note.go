@@ -23,6 +23,9 @@ func (r record) MarshalText() ([]byte, error) {
 	for _, a := range r.Shared {
 		fmt.Fprintf(&b, "shared=%s\n", a)
 	}
+	if r.Promoted {
+		b.WriteString("promoted\n")
+	}
 	if r.Facts.Unit != "" {
 		facts, err := json.Marshal(r.Facts)
 		if err != nil {
@@ -52,6 +55,8 @@ func (r *record) UnmarshalText(text []byte) error {
 			var a netip.Addr
 			a, err = netip.ParseAddr(value)
 			read.Shared = append(read.Shared, a)
+		case "promoted":
+			read.Promoted = true
 		case "facts":
 			err = json.Unmarshal([]byte(value), &read.Facts)
 		case "announced":

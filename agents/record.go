@@ -23,6 +23,7 @@ type Facts struct {
 	Ports   []uint16      `json:"ports,omitempty"`    // TCP ports that clients connect to
 	Listen  netip.Addr    `json:"listen,omitzero"`    // where it listens apart from secondary addresses
 	Bound   []netip.Addr  `json:"bound,omitempty"`    // the only addresses that it listens on; empty: all, or not known
+	URLs    []string      `json:"urls,omitempty"`     // all that it listens on, where its protocol has URLs
 	DataDir string        `json:"data_dir,omitempty"` // where the work in hand is kept, such as a mail queue
 	Process process.Match `json:"process"`            // which processes belong to the instance
 	Mount   Mount         `json:"mount,omitzero"`     // where the data are, if that can go away
@@ -46,6 +47,7 @@ type record struct {
 	Facts     Facts          // empty without a service
 	Addresses []netip.Prefix // the resource's own
 	Shared    []netip.Addr   // of other resources, on which clients reach it
+	Promoted  bool           // a replica that is; only then it has addresses
 	Started   time.Time
 	Announced time.Time
 }
@@ -62,6 +64,15 @@ func (r record) reach() []netip.Addr {
 		}
 	}
 	return addrs
+}
+
+// unreachable says that nothing tells the connections of clients from others: a
+// promoted replica without addresses is followed by others on the same ports.
+func (r record) unreachable() bool {
+	if r.Promoted {
+		return len(r.Addresses) == 0 && (len(r.Shared) == 0 || len(r.Facts.Ports) == 0)
+	}
+	return len(r.reach()) == 0 && len(r.Facts.Ports) == 0
 }
 
 // addrs are all that the resource is known by.

@@ -27,6 +27,7 @@ func TestRecordReadsBack(t *testing.T) {
 		},
 		Addresses: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("2001:db8::1/128")},
 		Shared:    []netip.Addr{netip.MustParseAddr("192.0.2.7")},
+		Promoted:  true,
 		Started:   time.Now(),
 	}
 	if err := r.save(want); err != nil {

@@ -177,7 +177,11 @@ func (s *Service) Start(ctx context.Context) error {
 	rec := record{Addresses: prefixes, Shared: s.Shared.addrs(), Started: time.Now()}
 	s.introduce(rec)
 	s.show(rec, Status{Phase: Starting})
-	if err := s.start(ctx, &rec); err != nil {
+	set, err := s.set(rec)
+	if err == nil {
+		err = s.start(ctx, set, &rec)
+	}
+	if err != nil {
 		s.show(rec, Status{Phase: Failed, Detail: err.Error()})
 		return err
 	}
@@ -189,11 +193,7 @@ func (s *Service) introduce(rec record) { s.log = introduced(s.env, rec, s.Descr
 
 func (s *Service) show(rec record, st Status) { s.board.show(rec, s.Description, st, s.log) }
 
-func (s *Service) start(ctx context.Context, rec *record) error {
-	set, err := s.set(*rec)
-	if err != nil {
-		return err
-	}
+func (s *Service) start(ctx context.Context, set *vip.Set, rec *record) error {
 	// The node is inspected while the addresses are probed for: during a move
 	// clients wait for both.
 	inspected := make(chan struct{})
@@ -204,7 +204,7 @@ func (s *Service) start(ctx context.Context, rec *record) error {
 		rec.Facts, state, inspectErr = s.inspect(ctx)
 	}()
 	touched := false
-	err = takeWhen(ctx, set, func() error {
+	err := takeWhen(ctx, set, func() error {
 		<-inspected
 		if inspectErr != nil {
 			return inspectErr
@@ -258,6 +258,12 @@ func (s *Service) bringUp(ctx context.Context, set *vip.Set, rec record, state u
 		return err
 	}
 	s.markRun(rec.Facts)
+	// Nobody may meet it in another role than its own.
+	if roles, ok := s.steps.(Roles); ok {
+		if err := roles.SetRole(ctx, rec.Facts, RoleUnpromoted); err != nil {
+			return err
+		}
+	}
 	if err := s.setGate(ctx, rec, vip.Open); err != nil {
 		return err
 	}

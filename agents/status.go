@@ -36,6 +36,7 @@ type Phase string
 const (
 	Starting Phase = "starting"
 	Started  Phase = "started"
+	Leading  Phase = "promoted"
 	Draining Phase = "draining"
 	Stopping Phase = "stopping"
 	Stopped  Phase = "stopped"

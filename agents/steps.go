@@ -54,6 +54,13 @@ type Dismisser interface {
 	Dismiss(ctx context.Context, f Facts, idle []vip.Session) (dismissed int, err error)
 }
 
+// Parter is implemented by Steps of a service whose clients stay connected while
+// they want nothing: a drain need not wait for all of their sessions.
+type Parter interface {
+	// Waits says whether a drain that has lasted for so long waits for the session.
+	Waits(session vip.Session, lasted time.Duration) bool
+}
+
 // Drained says how a drain went.
 type Drained struct {
 	Sessions  int           // client sessions when it began

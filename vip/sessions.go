@@ -25,6 +25,8 @@ type Session struct {
 	Unread uint32
 	// SinceSent and SinceReceived are the times since data last went out and last came in.
 	SinceSent, SinceReceived time.Duration
+	// Connecting says that this host has begun it and nobody has answered yet.
+	Connecting bool
 
 	family byte
 	id     [sockIDLen]byte // as the kernel gave it, cookie included: it can't mean another connection later
@@ -51,6 +53,15 @@ func (s Session) Idle() time.Duration {
 	return s.SinceReceived
 }
 
+// Awaits is how long this host has been waiting for an answer: nobody has answered at all, or the last word was
+// its own. It is 0 if it has the last word of the other end.
+func (s Session) Awaits() time.Duration {
+	if s.Connecting || s.SinceSent < s.SinceReceived {
+		return max(s.SinceSent, 1)
+	}
+	return 0
+}
+
 // States of TCP (linux/tcp_states.h) as sets of bits.
 const (
 	established = 1 << unix.BPF_TCP_ESTABLISHED
@@ -73,6 +84,12 @@ func Sessions(ctx context.Context, addrs []netip.Addr, ports []uint16) ([]Sessio
 	return slices.DeleteFunc(list, func(s Session) bool {
 		return s.Remote.Addr().IsLoopback() || own[s.Remote.Addr()]
 	}), nil
+}
+
+// Calls lists the TCP connections to one of the given ends that this host has, or tries to have.
+func Calls(ctx context.Context, to []netip.AddrPort) ([]Session, error) {
+	list, err := sockets(ctx, established|1<<unix.BPF_TCP_SYN_SENT, nil, nil)
+	return slices.DeleteFunc(list, func(s Session) bool { return !slices.Contains(to, s.Remote) }), err
 }
 
 func ownAddrs(ctx context.Context) (map[netip.Addr]bool, error) {
@@ -167,7 +184,7 @@ func parseSocket(b []byte) (Session, bool) {
 	if len(b) < diagMsgLen {
 		return Session{}, false
 	}
-	s := Session{family: b[0], id: [sockIDLen]byte(b[4:])}
+	s := Session{family: b[0], id: [sockIDLen]byte(b[4:]), Connecting: b[1] == unix.BPF_TCP_SYN_SENT}
 	size := 16
 	if s.family == unix.AF_INET {
 		size = 4

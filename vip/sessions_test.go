@@ -199,3 +199,60 @@ func TestSessionIdle(t *testing.T) {
 	}
 	one("has its answer", func(x Session) bool { return x.Idle() > 100*time.Millisecond })
 }
+
+// Connections that this host begins are told by their other end, also those that
+// nobody answers, and ending one ends the wait for it.
+func TestCalls(t *testing.T) {
+	l := newLab(t, 2)
+	us, other := l.hosts[0], l.hosts[1]
+	s := other.listen("tcp", ":0")
+	answered := us.dial(s.at("192.0.2.2"))
+	s.accept()
+	nobody := "192.0.2.99:389"
+	failed := make(chan error, 1)
+	go func() {
+		us.elsewhere(func() {
+			_, err := net.DialTimeout("tcp", nobody, 30*time.Second)
+			failed <- err
+		})
+	}()
+	calls := func(to ...string) []Session {
+		t.Helper()
+		var ends []netip.AddrPort
+		for _, e := range to {
+			ends = append(ends, netip.MustParseAddrPort(e))
+		}
+		var got []Session
+		us.do(func() {
+			var err error
+			got, err = Calls(t.Context(), ends)
+			l.must(err)
+		})
+		return got
+	}
+	if got := calls("192.0.2.2:1"); len(got) != 0 {
+		t.Errorf("to another port: %v", got)
+	}
+	if _, err := answered.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if got := calls(s.at("192.0.2.2")); len(got) != 1 || got[0].Connecting || got[0].Awaits() == 0 && got[0].SinceSent > 0 {
+		t.Errorf("the one that was answered: %+v", got)
+	}
+	var got []Session
+	for end := time.Now().Add(5 * time.Second); len(got) == 0 && time.Now().Before(end); {
+		got = calls(nobody)
+	}
+	if len(got) != 1 || !got[0].Connecting || got[0].Awaits() == 0 {
+		t.Fatalf("the one that nobody answers: %+v", got)
+	}
+	us.do(func() {
+		n, err := Destroy(t.Context(), got)
+		if n != 1 || err != nil {
+			t.Errorf("ended %d, %v", n, err)
+		}
+	})
+	if err := <-failed; !errors.Is(err, syscall.ECONNABORTED) {
+		t.Errorf("the wait ended with %v", err)
+	}
+}

@@ -25,11 +25,15 @@ type Conn struct {
 	cancel func() bool // of what ends the session with its context
 }
 
-// Dial connects, and for ldaps sets TLS up as cfg says. The session and each of
-// its operations end when ctx does.
-func Dial(ctx context.Context, u URL, cfg *tls.Config) (*Conn, error) {
+// Dial connects within the given time (0: as long as ctx allows), and for ldaps
+// sets TLS up as cfg says. The session and each of its operations end when ctx
+// does.
+func Dial(ctx context.Context, u URL, within time.Duration, cfg *tls.Config) (*Conn, error) {
 	network, address := u.endpoint()
-	conn, err := new(net.Dialer).DialContext(ctx, network, address)
+	conn, err := (&net.Dialer{Timeout: within}).DialContext(ctx, network, address)
+	if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() {
+		return nil, fmt.Errorf("%s: nobody answers: %w", u, os.ErrDeadlineExceeded)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", u, err)
 	}

@@ -74,7 +74,7 @@ func serve(t *testing.T, answers ...[]byte) URL {
 
 func dialed(t *testing.T, ctx context.Context, answers ...[]byte) *Conn {
 	t.Helper()
-	c, err := Dial(ctx, serve(t, answers...), nil)
+	c, err := Dial(ctx, serve(t, answers...), 0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,10 +16,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/coreos/go-systemd/v22/unit"
+	sdunit "github.com/coreos/go-systemd/v22/unit"
 
 	"github.com/mailha/mailha/agents"
 	"github.com/mailha/mailha/agents/process"
+	"github.com/mailha/mailha/agents/unit"
 )
 
 // postfix is the backend for one instance of Postfix: postfix(1).
@@ -56,12 +57,12 @@ const daemons = "/usr/lib/postfix/sbin"
 func (p *postfix) Inspect(ctx context.Context) (agents.Facts, error) {
 	facts := agents.Facts{Unit: string(p.unit)}
 	if facts.Unit == "" {
-		facts.Unit = "mailha-postfix@" + unit.UnitNamePathEscape(string(p.configDir)) + ".service"
+		facts.Unit = "mailha-postfix@" + sdunit.UnitNamePathEscape(string(p.configDir)) + ".service"
 	}
 	// postfix(1) exports MAIL_CONFIG, and every daemon inherits it: that names
 	// the instance even when its configuration or its queue cannot be read.
 	facts.Process = process.Match{
-		ControlGroup: "/system.slice/" + unitSlice(facts.Unit) + facts.Unit,
+		ControlGroup: unit.ControlGroup(facts.Unit),
 		Programs:     []string{daemons},
 		Environ:      "MAIL_CONFIG=" + string(p.configDir),
 	}
@@ -105,16 +106,6 @@ func (p *postfix) Inspect(ctx context.Context) (agents.Facts, error) {
 		return facts, fmt.Errorf("%w: the queue is not here: %w; is its file system mounted?", agents.ErrInstalled, err)
 	}
 	return facts, nil
-}
-
-// unitSlice is the slice below system.slice that systemd makes for the
-// instances of a template: systemd.slice(5), systemd.unit(5) DefaultSlice.
-func unitSlice(name string) string {
-	template, _, ok := strings.Cut(name, "@")
-	if !ok {
-		return ""
-	}
-	return "system-" + unit.UnitNameEscape(template) + ".slice/"
 }
 
 // tool runs one of Postfix's commands for this instance.

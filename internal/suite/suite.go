@@ -8,6 +8,7 @@ package suite
 
 import (
 	"github.com/mailha/mailha/agents"
+	"github.com/mailha/mailha/agents/directory"
 	"github.com/mailha/mailha/agents/internet"
 	"github.com/mailha/mailha/agents/mta"
 	"github.com/mailha/mailha/agents/service"
@@ -15,5 +16,5 @@ import (
 
 // Types lists the agents in the order in which people are shown them.
 func Types() []agents.Type {
-	return []agents.Type{agents.VIPType(), mta.Type(), internet.Type(), service.Type()}
+	return []agents.Type{agents.VIPType(), mta.Type(), directory.Type(), internet.Type(), service.Type()}
 }

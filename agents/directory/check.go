@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package directory
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/mailha/mailha/agents"
+	"github.com/mailha/mailha/agents/ldap"
+)
+
+// startTLSOID names the extended operation: RFC 4511 section 4.14.1.
+const startTLSOID = "1.3.6.1.4.1.1466.20037"
+
+// Check asks the server on each of its URLs who it is. At DepthTransaction it
+// writes, reads and deletes a test entry if this is the promoted replica.
+func (o *OpenLDAP) Check(ctx context.Context, f agents.Facts, depth agents.Depth) error {
+	c, err := o.control(ctx, f)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if _, err := c.RootDSE(); err != nil {
+		return err
+	}
+	var degraded []error
+	for _, url := range here(f) {
+		left, err := o.greet(ctx, url)
+		if err != nil {
+			return err
+		}
+		degraded = append(degraded, o.certificate(url, left))
+	}
+	degraded = append(degraded, full(c))
+	if depth >= agents.DepthTransaction {
+		if err := o.transaction(ctx, f); err != nil {
+			return err
+		}
+	}
+	return errors.Join(degraded...)
+}
+
+// here lists the TCP URLs that can be asked on this node: those of secondary
+// addresses that are elsewhere cannot.
+func here(f agents.Facts) []ldap.URL {
+	own, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil
+	}
+	var urls []ldap.URL
+	for _, text := range f.URLs {
+		u, err := ldap.ParseURL(text)
+		if err != nil || u.Scheme == "ldapi" {
+			continue
+		}
+		if u.Host == "" {
+			u.Host = f.Listen.String()
+		}
+		if slices.ContainsFunc(own, func(a net.Addr) bool { return strings.HasPrefix(a.String(), u.Host+"/") }) {
+			urls = append(urls, u)
+		}
+	}
+	return urls
+}
+
+// greet returns how long the certificate still lasts, nil without one. The
+// certificate is not verified: it is the server's own address that is asked, by
+// whatever name the certificate has.
+func (o *OpenLDAP) greet(ctx context.Context, url ldap.URL) (*time.Duration, error) {
+	cfg := &tls.Config{InsecureSkipVerify: true}
+	c, err := ldap.Dial(ctx, url, 0, cfg)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	dse, err := c.RootDSE()
+	if err != nil {
+		return nil, err
+	}
+	if url.Scheme == "ldap" && slices.Contains(dse.Values("supportedExtension"), startTLSOID) {
+		if err := c.StartTLS(cfg); err != nil {
+			return nil, err
+		}
+	}
+	cert := c.Certificate()
+	if cert == nil {
+		return nil, nil
+	}
+	left := time.Until(cert.NotAfter)
+	return &left, nil
+}
+
+func (o *OpenLDAP) certificate(url ldap.URL, left *time.Duration) error {
+	const day = 24 * time.Hour
+	if left == nil || o.certDays == 0 || *left >= time.Duration(o.certDays)*day {
+		return nil
+	}
+	if *left < 0 {
+		return fmt.Errorf("%w: the certificate of %s has ended", agents.ErrDegraded, url)
+	}
+	return fmt.Errorf("%w: the certificate of %s ends in %d days", agents.ErrDegraded, url, int(*left/day))
+}
+
+// full finds databases that are about to have no room, if the server has its
+// monitor database: slapd-monitor(5), slapd-mdb(5) maxsize.
+func full(c *ldap.Conn) error {
+	entries, err := c.Search(ldap.Query{Base: "cn=Databases,cn=Monitor", Scope: ldap.One, Filter: ldap.Present("olmMDBPagesMax"),
+		Attributes: []string{"namingContexts", "olmMDBPagesMax", "olmMDBPagesUsed", "olmMDBPagesFree"}})
+	if err != nil {
+		return nil // there is none
+	}
+	const most = 95 // percent
+	for _, e := range entries {
+		number := func(name string) int { n, _ := strconv.Atoi(e.Value(name)); return n }
+		size, used := number("olmMDBPagesMax"), number("olmMDBPagesUsed")-number("olmMDBPagesFree")
+		if size > 0 && used*100/size >= most {
+			return fmt.Errorf("%w: database %s is full to %d %%; raise its olcDbMaxSize", agents.ErrDegraded, e.Value("namingContexts"), used*100/size)
+		}
+	}
+	return nil
+}
+
+// transaction binds and reads, and below check_base it also writes.
+func (o *OpenLDAP) transaction(ctx context.Context, f agents.Facts) error {
+	role, err := o.Role(ctx, f)
+	if err != nil {
+		return err
+	}
+	url, err := socketOf(f)
+	if err != nil {
+		return err
+	}
+	c, err := ldap.Dial(ctx, url, 0, nil)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := o.login(c); err != nil {
+		return err
+	}
+	if role == agents.RolePromoted && o.checkBase != "" {
+		return write(c, string(o.checkBase))
+	}
+	s, err := o.first(ctx, f)
+	if err != nil {
+		return err
+	}
+	_, err = c.Read(s, "1.1")
+	return err
+}
+
+// first is the suffix of the first database.
+func (o *OpenLDAP) first(ctx context.Context, f agents.Facts) (string, error) {
+	c, s, err := o.managed(ctx, f)
+	if err != nil {
+		return "", err
+	}
+	defer c.Close()
+	return s.databases[0].suffix, nil
+}
+
+func (o *OpenLDAP) login(c *ldap.Conn) error {
+	if o.checkName == "" {
+		return c.BindExternal()
+	}
+	password, err := readSecret(string(o.checkPassword))
+	if err != nil {
+		return err
+	}
+	return c.BindSimple(string(o.checkName), password)
+}
+
+// readSecret refuses a file that others than its owner can read.
+func readSecret(path string) (string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", fmt.Errorf("check_password_file: %w", err)
+	}
+	const others = 0o077
+	if info.Mode().Perm()&others != 0 {
+		return "", fmt.Errorf("check_password_file: others can read %s (chmod 600 it)", path)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("check_password_file: %w", err)
+	}
+	return strings.TrimRight(string(data), "\r\n"), nil
+}
+
+// write leaves nothing, not even what a check that was cut off has left.
+func write(c *ldap.Conn, base string) error {
+	node, err := os.Hostname()
+	if err != nil {
+		return err
+	}
+	name := "mailha-check-" + strings.Map(func(r rune) rune {
+		if strings.ContainsRune(`,+"\<>;=#`, r) {
+			return '-'
+		}
+		return r
+	}, node)
+	text := time.Now().UTC().Format(time.RFC3339Nano)
+	e := ldap.Entry{DN: "cn=" + name + "," + base, Attributes: []ldap.Attribute{
+		{Name: "objectClass", Values: []string{"applicationProcess"}},
+		{Name: "cn", Values: []string{name}},
+		{Name: "description", Values: []string{text}},
+	}}
+	err = c.Add(e)
+	if errors.Is(err, ldap.AlreadyExists) {
+		if err := c.Delete(e.DN); err != nil {
+			return err
+		}
+		err = c.Add(e)
+	}
+	if err != nil {
+		return err
+	}
+	found, err := c.Read(e.DN, "description")
+	if err == nil && found.Value("description") != text {
+		err = fmt.Errorf("test entry %q was written and reads back as another", e.DN)
+	}
+	return errors.Join(err, c.Delete(e.DN))
+}
