@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/mailha/mailha/agents/ldap"
 	"github.com/mailha/mailha/agents/probe"
@@ -38,7 +39,8 @@ func askDirectory(ctx context.Context, q protocol, addr netip.Addr) ([]*x509.Cer
 		return nil, err
 	}
 	unverified := &tls.Config{InsecureSkipVerify: true}
-	c, err := ldap.Dial(ctx, u, unverified)
+	const patience = 5 * time.Second // for each answer
+	c, err := ldap.Dial(ctx, u, patience, unverified)
 	if err != nil {
 		return nil, err
 	}
