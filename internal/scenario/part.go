@@ -21,7 +21,7 @@ type Part struct {
 // Parts are all of them, those that others ask first.
 func Parts() []Part {
 	return []Part{
-		{Name: "directory", Resource: "c_directory", moved: "c_directory", address: DirectoryAddr4, door: "ldap"},
+		{Name: "directory", Resource: "c_directory", moved: "c_directory", promoted: true, address: DirectoryAddr4, door: "ldap"},
 		{Name: "store", Resource: "p_store", moved: "g_store", address: StoreAddr4, door: "imap"},
 		{Name: "mta", Resource: "p_mta", moved: "g_mta", address: MTAAddr4},
 		{Name: "internet-agent", Resource: "p_front", moved: "p_front", address: FrontAddr4, door: "imap"},
