@@ -14,8 +14,8 @@ pool() { # NAME PACKAGE...
 	APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get -qq -o APT::Sandbox::User=root download "$@"
 	cd /
 }
-pool exim exim4-base exim4-config exim4-daemon-light libidn12
-pool inn inn2 inn2-inews libcanlock3 cron cron-daemon-common libconvert-binhex-perl libtimedate-perl \
+pool exim exim4-base exim4-config exim4-daemon-light libidn12 libgnutls-dane0 libunbound8 libevent-2.1-7
+pool inn inn2 inn2-inews libcanlock3 libpython3.11 time cron cron-daemon-common libconvert-binhex-perl libtimedate-perl \
 	libmailtools-perl libmime-tools-perl libnet-smtp-ssl-perl libio-socket-ssl-perl libnet-ssleay-perl perl-openssl-defaults
 
 # No package's service is enabled, be it a unit or an init script.
