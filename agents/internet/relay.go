@@ -11,17 +11,10 @@ import (
 	"github.com/mailha/mailha/agents/mta"
 )
 
-// relay is a Postfix that takes mail in and sends it out.
-type relay struct{ *mta.Postfix }
-
-// Drain lets the deliveries under way finish.
-func (r relay) Drain(ctx context.Context, f agents.Facts, tell func(left int)) (int, error) {
-	return r.Settle(ctx, f, tell)
-}
-
 func newMail(a *agent) *part {
-	postfix := mta.NewPostfix()
-	p := newPart(a, mail, relay{postfix}, prefixed(postfix.Params(), "smtp_"))
+	instance := new(mta.Instance)
+	postfix := mta.NewPostfix(instance)
+	p := newPart(a, mail, postfix, prefixed(append(postfix.Params(), instance.Params()...), "smtp_"))
 	p.fits = func(ctx context.Context) error {
 		if !a.outbound {
 			return nil

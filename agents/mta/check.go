@@ -22,6 +22,9 @@ func (a *agent) Check(ctx context.Context, f agents.Facts, depth agents.Depth) e
 		return err
 	}
 	defer c.Close()
+	if err := agents.Listens(ctx, f, a.target(f).Port()); err != nil {
+		return err
+	}
 	if err := c.TakesMail(); err != nil {
 		return err
 	}
@@ -71,7 +74,10 @@ func checkCertificates(ctx context.Context, target netip.AddrPort, days int) err
 // that fails leaves nothing behind: it is repeated every few minutes.
 func (a *agent) transaction(ctx context.Context, f agents.Facts, c *probe.SMTP) error {
 	to := cmp.Or(string(a.recipient), a.backend().Sinkhole(c.Greeter))
-	message, err := c.Submit(to)
+	if to == "" {
+		return fmt.Errorf("%w: no test message was sent, for check_recipient is empty and this backend has no address of its own that discards mail", agents.ErrDegraded)
+	}
+	message, err := c.Submit(to, a.backend().QueueID)
 	if err != nil {
 		return err
 	}
@@ -93,14 +99,13 @@ func (a *agent) untilDone(ctx context.Context, f agents.Facts, message probe.Sub
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
 	for {
-		where, err := a.backend().Queued(f, message.QueueID)
-		if err != nil {
+		where, rests, err := a.backend().Queued(f, message.QueueID)
+		switch {
+		case err != nil:
 			return err
-		}
-		switch where {
-		case "":
+		case where == "":
 			return nil
-		case "deferred", "hold", "corrupt":
+		case rests:
 			return fmt.Errorf("test message %s to <%s> was accepted but is in the %s queue", message.QueueID, to, where)
 		}
 		select {

@@ -22,7 +22,7 @@ func Type() agents.Type {
 	return agents.Type{
 		Name:  "mta",
 		Short: "Mail transfer agent with its secondary IP addresses",
-		Long: `Runs one instance of a mail transfer agent (Postfix) as a systemd unit, and the secondary IP addresses that follow it.
+		Long: `Runs one instance of a mail transfer agent (Postfix or Exim) as a systemd unit, and the secondary IP addresses that follow it.
 
 A start returns when the instance greets its clients. A stop closes the ports to new clients, lets the connected ones finish what they are at and the deliveries that are under way, within the drain timeout, and only then stops the instance: nothing that was accepted is lost, and nothing is delivered twice because of a stop. Clients that have been silent for two seconds outside of a message are sent away meanwhile, a few at a time, with the reply 421, which has them try again. Without secondary addresses the ports are closed where the instance listens, by its own configuration; an instance that listens on all addresses closes them on all. A stop returns success only when no process of the instance is left and the addresses are gone, whatever became of the configuration, the software or the file system meanwhile.
 
@@ -38,59 +38,48 @@ Monitors look at unit and addresses (depth 0), at the SMTP dialogue, the certifi
 			{Name: "meta-data", Timeout: 5 * time.Second},
 		},
 		Example: map[string]string{"config_dir": "/etc/postfix-mx", "ip": "192.0.2.25,2001:db8::25"},
-		New: func(env agents.Env) agents.Agent {
-			a := &agent{postfix: newPostfix(), certDays: 14, limits: newLimits()}
-			a.Service = agents.NewService(env, a)
-			return a
-		},
+		New:     func(env agents.Env) agents.Agent { return newAgent(env) },
 	}
-}
-
-// backend is one product.
-type backend interface {
-	// Inspect is that of [agents.Steps].
-	Inspect(ctx context.Context) (agents.Facts, error)
-	// Settle keeps the queue's work from beginning, and waits for what is under
-	// way. It tells how many deliveries that is, and returns how many were not
-	// done when ctx ended.
-	Settle(ctx context.Context, f agents.Facts, tell func(left int)) (left int, err error)
-	// Recoverer looks after the queue before a start.
-	agents.Recoverer
-	// Dismisser parts from clients that wait for nothing.
-	agents.Dismisser
-	// Sinkhole is an address that an instance of that name takes mail for and
-	// discards.
-	Sinkhole(hostname string) string
-	// Storage sees that mail can be written.
-	Storage(f agents.Facts) error
-	// Look looks at no more than so many messages.
-	Look(ctx context.Context, f agents.Facts, most int) (queue, error)
-	// Queued says in which part of the queue a message is; empty: in none, it
-	// is done with.
-	Queued(f agents.Facts, id string) (string, error)
-	// Withdraw takes a message out of the queue, if it has this text in it.
-	Withdraw(ctx context.Context, f agents.Facts, id, text string) error
 }
 
 type agent struct {
 	*agents.Service
-	postfix   *postfix
+	product   product
+	instance  Instance
+	postfix   *Postfix
+	exim      *Exim
 	recipient agents.Text
 	certDays  agents.Number
 	limits    limits
 }
 
-func (a *agent) backend() backend { return a.postfix }
+func newAgent(env agents.Env) *agent {
+	a := &agent{product: "postfix", certDays: 14, limits: newLimits()}
+	a.postfix, a.exim = NewPostfix(&a.instance), NewExim(&a.instance)
+	a.Service = agents.NewService(env, a)
+	return a
+}
+
+func (a *agent) backend() Backend {
+	if a.product == "exim" {
+		return a.exim
+	}
+	return a.postfix
+}
 
 func (a *agent) Params() agents.Table {
-	return slices.Concat(a.postfix.params(), agents.Table{
+	return slices.Concat(agents.Table{
+		{Name: "backend", Value: &a.product,
+			Short: "The product: postfix or exim",
+			Long:  "Of the parameters config_dir and config only the one of the product counts."},
+	}, a.postfix.Params(), a.exim.Params(), a.instance.Params(), agents.Table{
 		{Name: "cert_days", Value: &a.certDays, Reloadable: true,
 			Short: "Days that the certificate must still last, or the MTA is degraded",
 			Long:  "Looked at by monitors at depth 10 if STARTTLS is offered, for each certificate that the server sends. 0 means that it does not matter, and TLS is not tried."},
 	}, a.limits.params(), agents.Table{
 		{Name: "check_recipient", Value: &a.recipient, Reloadable: true,
 			Short: "Where the test message of a monitor at depth 20 goes",
-			Long:  "Empty means an address of the instance itself that takes mail and discards it, so that nothing leaves the system. A test message that cannot be delivered is taken out of the queue again."},
+			Long:  "Empty means, with Postfix, an address of the instance itself that takes mail and discards it, so that nothing leaves the system. Exim has no such address, and one that its configuration discards mail for has to be named. A test message that cannot be delivered is taken out of the queue again."},
 	}, a.Service.Params())
 }
 
@@ -99,7 +88,7 @@ func (a *agent) Inspect(ctx context.Context) (agents.Facts, error) { return a.ba
 
 // Drain asks the backend.
 func (a *agent) Drain(ctx context.Context, f agents.Facts, tell func(left int)) (int, error) {
-	return a.backend().Settle(ctx, f, tell)
+	return a.backend().Drain(ctx, f, tell)
 }
 
 // MarkPath asks the backend.

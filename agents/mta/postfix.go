@@ -3,6 +3,7 @@
 package mta
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,60 +17,46 @@ import (
 	"strings"
 	"time"
 
-	sdunit "github.com/coreos/go-systemd/v22/unit"
-
 	"github.com/mailha/mailha/agents"
-	"github.com/mailha/mailha/agents/process"
-	"github.com/mailha/mailha/agents/unit"
 )
 
-// postfix is the backend for one instance of Postfix: postfix(1).
-type postfix struct {
-	configDir agents.Path
-	binary    agents.Path
-	unit      agents.UnitName
+// Postfix is the backend for one instance of Postfix: postfix(1).
+type Postfix struct {
+	*Instance
+	ConfigDir agents.Path
 
 	house *house // once it was asked for
 }
 
-func newPostfix() *postfix {
-	return &postfix{configDir: "/etc/postfix", binary: "/usr/sbin/postfix"}
-}
+// NewPostfix returns the backend with its defaults.
+func NewPostfix(i *Instance) *Postfix { return &Postfix{Instance: i, ConfigDir: "/etc/postfix"} }
 
-func (p *postfix) params() agents.Table {
+// Params is what tells its instances apart, beside what all backends have.
+func (p *Postfix) Params() agents.Table {
 	return agents.Table{
-		{Name: "config_dir", Value: &p.configDir, Unique: "config_dir",
+		{Name: "config_dir", Value: &p.ConfigDir, Unique: "config_dir",
 			Short: "Configuration directory of the Postfix instance",
 			Long:  "The directory of its main.cf and master.cf. Instances on one node must also differ in queue_directory and data_directory."},
-		{Name: "binary", Value: &p.binary,
-			Short: "The postfix command",
-			Long:  "Its directory is where postconf is taken from, too."},
-		{Name: "unit", Value: &p.unit, Unique: "unit",
-			Short: "Systemd unit that runs the instance",
-			Long:  "Empty means the instance of mailha-postfix@.service for config_dir. It must not be enabled: the cluster starts it."},
 	}
 }
+
+// program is the postfix command.
+func (p *Postfix) program() string { return cmp.Or(string(p.Binary), "/usr/sbin/postfix") }
 
 // daemons is where Postfix's own programs are if nothing says otherwise.
 const daemons = "/usr/lib/postfix/sbin"
 
 // Inspect reads main.cf and master.cf by way of postconf(1).
-func (p *postfix) Inspect(ctx context.Context) (agents.Facts, error) {
-	facts := agents.Facts{Unit: string(p.unit)}
-	if facts.Unit == "" {
-		facts.Unit = "mailha-postfix@" + sdunit.UnitNamePathEscape(string(p.configDir)) + ".service"
-	}
+func (p *Postfix) Inspect(ctx context.Context) (agents.Facts, error) {
+	facts := p.facts("mailha-postfix@", p.ConfigDir)
 	// postfix(1) exports MAIL_CONFIG, and every daemon inherits it: that names
 	// the instance even when its configuration or its queue cannot be read.
-	facts.Process = process.Match{
-		ControlGroup: unit.ControlGroup(facts.Unit),
-		Programs:     []string{daemons},
-		Environ:      "MAIL_CONFIG=" + string(p.configDir),
-	}
-	if _, err := os.Stat(string(p.binary)); err != nil {
+	facts.Process.Programs = []string{daemons}
+	facts.Process.Environ = "MAIL_CONFIG=" + string(p.ConfigDir)
+	if _, err := os.Stat(p.program()); err != nil {
 		return facts, fmt.Errorf("%w: no Postfix here: %w", agents.ErrInstalled, err)
 	}
-	if _, err := os.Stat(filepath.Join(string(p.configDir), "main.cf")); err != nil {
+	if _, err := os.Stat(filepath.Join(string(p.ConfigDir), "main.cf")); err != nil {
 		return facts, fmt.Errorf("%w: no configuration here: %w", agents.ErrInstalled, err)
 	}
 	// Both at once: clients wait for them during a move.
@@ -89,7 +76,7 @@ func (p *postfix) Inspect(ctx context.Context) (agents.Facts, error) {
 	}
 	lines := strings.Split(strings.TrimSuffix(main, "\n"), "\n")
 	if len(lines) != 3 {
-		return facts, fmt.Errorf("%w: postconf printed %d lines for 3 parameters of %s", agents.ErrNode, len(lines), p.configDir)
+		return facts, fmt.Errorf("%w: postconf printed %d lines for 3 parameters of %s", agents.ErrNode, len(lines), p.ConfigDir)
 	}
 	facts.DataDir = lines[0]
 	if lines[1] != daemons {
@@ -97,7 +84,7 @@ func (p *postfix) Inspect(ctx context.Context) (agents.Facts, error) {
 	}
 	facts.Listen = listenAddr(lines[2])
 	if facts.Ports, err = inetPorts(master.text); err != nil {
-		return facts, fmt.Errorf("%w: %s/master.cf: %w", agents.ErrNode, p.configDir, err)
+		return facts, fmt.Errorf("%w: %s/master.cf: %w", agents.ErrNode, p.ConfigDir, err)
 	}
 	facts.Bound = boundTo(lines[2], master.text)
 	// Every daemon works in its queue, by whatever name of the configuration
@@ -109,15 +96,15 @@ func (p *postfix) Inspect(ctx context.Context) (agents.Facts, error) {
 }
 
 // tool runs one of Postfix's commands for this instance.
-func (p *postfix) tool(ctx context.Context, name string, args ...string) (string, error) {
+func (p *Postfix) tool(ctx context.Context, name string, args ...string) (string, error) {
 	const patience = 10 * time.Second
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	path := filepath.Join(filepath.Dir(string(p.binary)), name)
-	return run(exec.CommandContext(ctx, path, append([]string{"-c", string(p.configDir)}, args...)...))
+	path := filepath.Join(filepath.Dir(p.program()), name)
+	return run(exec.CommandContext(ctx, path, append([]string{"-c", string(p.ConfigDir)}, args...)...))
 }
 
-func (p *postfix) postconf(ctx context.Context, args ...string) (string, error) {
+func (p *Postfix) postconf(ctx context.Context, args ...string) (string, error) {
 	text, err := p.tool(ctx, "postconf", args...)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -190,4 +177,4 @@ func boundTo(interfaces, master string) []netip.Addr {
 
 // Sinkhole is the address that bounces of bounces go to: postconf(5)
 // double_bounce_sender.
-func (*postfix) Sinkhole(hostname string) string { return "double-bounce@" + hostname }
+func (*Postfix) Sinkhole(hostname string) string { return "double-bounce@" + hostname }

@@ -20,7 +20,7 @@ import (
 // client is told to try again. One that speaks TLS, into which no other process
 // can say a word, only sees the end of the connection: no more than it would see
 // at the end of the drain, but soon, and not at the same time as all others.
-func (p *postfix) Dismiss(ctx context.Context, f agents.Facts, idle []vip.Session) (int, error) {
+func (p *Postfix) Dismiss(ctx context.Context, f agents.Facts, idle []vip.Session) (int, error) {
 	if p.house == nil {
 		house, err := p.readHouse(ctx)
 		if err != nil {
@@ -63,7 +63,7 @@ type house struct {
 	proxied bool   // a service has a before-queue filter: postconf(5) smtpd_proxy_filter
 }
 
-func (p *postfix) readHouse(ctx context.Context) (house, error) {
+func (p *Postfix) readHouse(ctx context.Context) (house, error) {
 	main, err := p.postconf(ctx, "-h", "myhostname", "smtpd_proxy_filter", "smtpd_proxy_options")
 	if err != nil {
 		return house{}, err

@@ -22,7 +22,7 @@ type Outbound struct {
 }
 
 // Outbound reads main.cf and master.cf by way of postconf(1).
-func (p *postfix) Outbound(ctx context.Context) (Outbound, error) {
+func (p *Postfix) Outbound(ctx context.Context) (Outbound, error) {
 	names := []string{"smtp_helo_name", "smtp_bind_address", "smtp_bind_address6", "smtp_bind_address_enforce", "inet_protocols"}
 	text, err := p.postconf(ctx, append([]string{"-x", "-h"}, names...)...)
 	if err != nil {
@@ -30,7 +30,7 @@ func (p *postfix) Outbound(ctx context.Context) (Outbound, error) {
 	}
 	values := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 	if len(values) != len(names) {
-		return Outbound{}, fmt.Errorf("%w: postconf printed %d lines for %d parameters of %s", agents.ErrNode, len(values), len(names), p.configDir)
+		return Outbound{}, fmt.Errorf("%w: postconf printed %d lines for %d parameters of %s", agents.ErrNode, len(values), len(names), p.ConfigDir)
 	}
 	services, err := p.postconf(ctx, "-P")
 	if err != nil {

@@ -3,11 +3,9 @@
 package mta
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -17,12 +15,12 @@ import (
 )
 
 // Storage sees that mail can be written.
-func (*postfix) Storage(f agents.Facts) error { return storage(f.DataDir, "pid") }
+func (*Postfix) Storage(f agents.Facts) error { return storage(f.DataDir, "pid") }
 
 // Look reads the directories of the queue: postconf(5) queue_directory. The time
 // of a file is when its message came in, or when the next attempt to deliver it
 // is due.
-func (*postfix) Look(ctx context.Context, f agents.Facts, most int) (queue, error) {
+func (*Postfix) Look(ctx context.Context, f agents.Facts, most int) (queue, error) {
 	var q queue
 	for _, name := range []string{"active", "incoming", "maildrop", "deferred"} {
 		err := walk(ctx, filepath.Join(f.DataDir, name), func(path string, info fs.FileInfo) error {
@@ -57,13 +55,24 @@ func (*postfix) Look(ctx context.Context, f agents.Facts, most int) (queue, erro
 
 // Queued looks where the message's file is. The deferred queue is spread over
 // directories, one or two levels of them.
-func (*postfix) Queued(f agents.Facts, id string) (string, error) {
+func (*Postfix) Queued(f agents.Facts, id string) (where string, rests bool, err error) {
 	path, err := messageFile(f, id)
 	if path == "" || err != nil {
-		return "", err
+		return "", false, err
 	}
-	queue, _, _ := strings.Cut(strings.TrimPrefix(path, f.DataDir+"/"), "/")
-	return queue, nil
+	where, _, _ = strings.Cut(strings.TrimPrefix(path, f.DataDir+"/"), "/")
+	return where, where == "deferred" || where == "hold" || where == "corrupt", nil
+}
+
+// QueueID finds it in "2.0.0 Ok: queued as 4Zx1yT0gqHz9sK".
+func (*Postfix) QueueID(reply string) string {
+	_, rest, _ := strings.Cut(reply, "queued as ")
+	id, _, _ := strings.Cut(rest, " ")
+	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+	if len(id) < 5 || len(id) > 20 || strings.Trim(id, allowed) != "" {
+		return ""
+	}
+	return id
 }
 
 // messageFile is empty if there is none.
@@ -87,26 +96,16 @@ func messageFile(f agents.Facts, id string) (string, error) {
 
 // Withdraw has postsuper(1) delete a message. Postfix may use an ID again once
 // its message is gone, so that the text must be in the file with the ID.
-func (p *postfix) Withdraw(ctx context.Context, f agents.Facts, id, text string) error {
+func (p *Postfix) Withdraw(ctx context.Context, f agents.Facts, id, text string) error {
 	path, err := messageFile(f, id)
 	if path == "" || err != nil {
 		return err
 	}
-	file, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
+	if err := contains(path, text); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 		return fmt.Errorf("withdraw message %s: %w", id, err)
-	}
-	defer file.Close()
-	const most = 64 << 10 // far more than a test message
-	data, err := io.ReadAll(io.LimitReader(file, most))
-	if err != nil {
-		return fmt.Errorf("withdraw message %s: %w", id, err)
-	}
-	if !bytes.Contains(data, []byte(text)) {
-		return fmt.Errorf("withdraw message %s: %s is another message", id, path)
 	}
 	_, err = p.tool(ctx, "postsuper", "-d", id)
 	return err

@@ -25,10 +25,10 @@ const quickStart = "quick-start"
 
 // MarkPath is in the queue, which goes where the queue goes, and in a directory
 // of it that belongs to root.
-func (*postfix) MarkPath(f agents.Facts) string { return filepath.Join(f.DataDir, "pid", "mailha-run") }
+func (*Postfix) MarkPath(f agents.Facts) string { return filepath.Join(f.DataDir, "pid", "mailha-run") }
 
 // Identity is the inode of the active queue.
-func (*postfix) Identity(f agents.Facts) (string, error) {
+func (*Postfix) Identity(f agents.Facts) (string, error) {
 	info, err := os.Stat(filepath.Join(f.DataDir, "active"))
 	if err != nil {
 		return "", fmt.Errorf("identify the queue: %w", err)
@@ -43,7 +43,7 @@ func (*postfix) Identity(f agents.Facts) (string, error) {
 // Recover leaves the queue check to Postfix's own start, which does it unless it
 // is told otherwise. A file quick-start that a power cut brought back is not
 // believed.
-func (*postfix) Recover(_ context.Context, f agents.Facts, clean bool) (string, error) {
+func (*Postfix) Recover(_ context.Context, f agents.Facts, clean bool) (string, error) {
 	path := filepath.Join(f.DataDir, quickStart)
 	if clean {
 		if err := os.WriteFile(path, nil, 0o600); err != nil {

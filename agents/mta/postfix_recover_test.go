@@ -31,7 +31,7 @@ func exists(t *testing.T, f agents.Facts, name string) bool {
 }
 
 func TestRecover(t *testing.T) {
-	p, f := newPostfix(), newQueue(t)
+	p, f := NewPostfix(new(Instance)), newQueue(t)
 	if did, err := p.Recover(t.Context(), f, true); err != nil || did != "" || !exists(t, f, quickStart) {
 		t.Errorf("after a clean end: did %q, %v, quick start %v", did, err, exists(t, f, quickStart))
 	}
@@ -45,7 +45,7 @@ func TestRecover(t *testing.T) {
 
 // A queue that was restored from a copy is another one.
 func TestIdentity(t *testing.T) {
-	p, f := newPostfix(), newQueue(t)
+	p, f := NewPostfix(new(Instance)), newQueue(t)
 	before, err := p.Identity(f)
 	if err != nil || before == "" {
 		t.Fatal(before, err)

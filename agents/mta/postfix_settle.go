@@ -18,12 +18,12 @@ import (
 	"github.com/mailha/mailha/agents/process"
 )
 
-// Settle suspends the queue manager, which is the one that hands messages to
+// Drain suspends the queue manager, which is the one that hands messages to
 // delivery agents, and waits until no delivery is under way. Each agent notes in
 // the message itself what it has delivered before it reports, so that the next
 // start knows, and nothing is delivered twice. The stop that follows ends the
 // suspended queue manager.
-func (p *postfix) Settle(ctx context.Context, f agents.Facts, tell func(left int)) (int, error) {
+func (p *Postfix) Drain(ctx context.Context, f agents.Facts, tell func(left int)) (int, error) {
 	// A look costs milliseconds that Postfix needs as well: short drains end at
 	// once, long ones are looked at less often.
 	const soon, late = 10 * time.Millisecond, 50 * time.Millisecond

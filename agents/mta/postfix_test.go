@@ -54,9 +54,9 @@ func TestListenAddr(t *testing.T) {
 
 // Systemd makes the same names for the path and for the slice of a template.
 func TestInspectNamesTheUnitWithoutConfiguration(t *testing.T) {
-	p := newPostfix()
-	p.configDir = "/etc/no-such-postfix"
-	p.binary = "/no/such/postfix"
+	p := NewPostfix(new(Instance))
+	p.ConfigDir = "/etc/no-such-postfix"
+	p.Binary = "/no/such/postfix"
 	facts, err := p.Inspect(t.Context())
 	if !errors.Is(err, agents.ErrInstalled) {
 		t.Fatalf("got %v", err)
@@ -74,8 +74,8 @@ func TestInspectNamesTheUnitWithoutConfiguration(t *testing.T) {
 
 func TestQueued(t *testing.T) {
 	dir := t.TempDir()
-	p, f := newPostfix(), agents.Facts{DataDir: dir}
-	if _, err := p.Queued(f, "4ABCDEF"); err == nil {
+	p, f := NewPostfix(new(Instance)), agents.Facts{DataDir: dir}
+	if _, _, err := p.Queued(f, "4ABCDEF"); err == nil {
 		t.Error("a queue that is not there has no message: that is no proof of delivery")
 	}
 	for _, file := range []string{"incoming/1ABCDEF", "active/2ABCDEF", "deferred/3/3ABCDEF", "deferred/4/4/4ABCDEF", "hold/5ABCDEF", "corrupt/6ABCDEF"} {
@@ -91,7 +91,7 @@ func TestQueued(t *testing.T) {
 		"1ABCDEF": "incoming", "2ABCDEF": "active", "3ABCDEF": "deferred", "4ABCDEF": "deferred",
 		"5ABCDEF": "hold", "6ABCDEF": "corrupt", "7ABCDEF": "",
 	} {
-		if got, err := p.Queued(f, id); err != nil || got != want {
+		if got, _, err := p.Queued(f, id); err != nil || got != want {
 			t.Errorf("Queued(%s) = %q, %v, want %q", id, got, err, want)
 		}
 	}

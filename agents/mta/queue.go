@@ -3,6 +3,7 @@
 package mta
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -143,4 +144,22 @@ func walk(ctx context.Context, dir string, see func(path string, info fs.FileInf
 			return fmt.Errorf("look at the queue: %w", err)
 		}
 	}
+}
+
+// contains returns nil if the text is in the file's first part.
+func contains(path, text string) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	const most = 64 << 10 // far more than a test message
+	data, err := io.ReadAll(io.LimitReader(file, most))
+	if err != nil {
+		return err
+	}
+	if !bytes.Contains(data, []byte(text)) {
+		return fmt.Errorf("%s is another message", path)
+	}
+	return nil
 }

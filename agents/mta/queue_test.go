@@ -32,9 +32,18 @@ func put(t *testing.T, f agents.Facts, path string, ago time.Duration) {
 	}
 }
 
+// rewrite gives a file another text, and keeps its time.
+func rewrite(t *testing.T, path, text string, ago time.Duration) {
+	t.Helper()
+	due := time.Now().Add(-ago)
+	if err := errors.Join(os.WriteFile(path, []byte(text), 0o700), os.Chtimes(path, due, due)); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestLook(t *testing.T) {
 	f := agents.Facts{DataDir: t.TempDir()}
-	p := newPostfix()
+	p := NewPostfix(new(Instance))
 	if q, err := p.Look(t.Context(), f, 10); err != nil || q.Messages != 0 || !q.Due.IsZero() {
 		t.Errorf("no directories: %+v, %v", q, err)
 	}
@@ -120,8 +129,8 @@ func TestWithdrawAnother(t *testing.T) {
 	f := agents.Facts{DataDir: t.TempDir()}
 	put(t, f, "active/X", 0)
 	put(t, f, "deferred/A/ABC", 0)
-	p := newPostfix()
-	p.binary = "/nonexistent/postfix"
+	p := NewPostfix(new(Instance))
+	p.Binary = "/nonexistent/postfix"
 	if err := p.Withdraw(t.Context(), f, "ABC", "another@monitor.invalid"); err == nil || !strings.Contains(err.Error(), "another message") {
 		t.Errorf("another message: %v", err)
 	}
@@ -131,4 +140,18 @@ func TestWithdrawAnother(t *testing.T) {
 	if err := p.Withdraw(t.Context(), f, "ABC", "token@monitor.invalid"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the message, without postsuper: %v", err)
 	}
+}
+
+func FuzzQueueID(f *testing.F) {
+	f.Add("2.0.0 Ok: queued as 4Zx1yT0gqHz9sK")
+	f.Add("queued as ../../etc")
+	f.Add("OK id=1xUw2T-0000YZ-0e")
+	f.Add("OK id=..-*-?")
+	f.Fuzz(func(t *testing.T, reply string) {
+		for _, b := range []Backend{new(Postfix), new(Exim)} {
+			if id := b.QueueID(reply); strings.ContainsAny(id, "/.*?[\x00") {
+				t.Errorf("%q gave %q", reply, id)
+			}
+		}
+	})
 }

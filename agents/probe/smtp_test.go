@@ -42,7 +42,7 @@ func TestSMTP(t *testing.T) {
 			if err := c.TakesMail(); err != nil {
 				return err
 			}
-			m, err := c.Submit("double-bounce@" + c.Greeter)
+			m, err := c.Submit("double-bounce@"+c.Greeter, afterQueued)
 			if err != nil {
 				return err
 			}
@@ -78,7 +78,7 @@ func TestSMTPWithTLS(t *testing.T) {
 func TestSubmitRefusesWhatIsNoAddress(t *testing.T) {
 	s := &SMTP{replies: replies{conn: &conn{}}}
 	for _, to := range []string{"", "a@b>\r\nRCPT TO:<c@d", "a b@c", "<a@b>"} {
-		if _, err := s.Submit(to); err == nil {
+		if _, err := s.Submit(to, afterQueued); err == nil {
 			t.Errorf("took %q", to)
 		}
 	}
@@ -124,14 +124,13 @@ func TestDotted(t *testing.T) {
 	}
 }
 
-func FuzzQueueID(f *testing.F) {
-	f.Add("2.0.0 Ok: queued as 4Zx1yT0gqHz9sK")
-	f.Add("queued as ../../etc")
-	f.Fuzz(func(t *testing.T, reply string) {
-		if id := queueID(reply); strings.ContainsAny(id, "/.*?[\x00") {
-			t.Errorf("%q gave %q", reply, id)
-		}
-	})
+// afterQueued is how one server puts it.
+func afterQueued(reply string) string {
+	_, id, _ := strings.Cut(reply, "queued as ")
+	if strings.Contains(id, "/") {
+		return ""
+	}
+	return id
 }
 
 func FuzzParseReply(f *testing.F) {

@@ -46,7 +46,7 @@ func End(ctx context.Context, grace time.Duration, find func() ([]Process, error
 		waitCtx, cancel := context.WithTimeout(ctx, wait)
 		for _, p := range ps {
 			// A wait that ran out shows in what find reports next.
-			_ = p.wait(waitCtx)
+			_ = p.Wait(waitCtx)
 		}
 		cancel()
 	}
@@ -70,8 +70,8 @@ func (p Process) signal(sig unix.Signal) error {
 	return nil
 }
 
-// wait returns nil when the process has ended, or the error of ctx.
-func (p Process) wait(ctx context.Context) error {
+// Wait returns nil when the process has ended, or the error of ctx.
+func (p Process) Wait(ctx context.Context) error {
 	fd, err := p.Open()
 	if errors.Is(err, ErrGone) {
 		return nil

@@ -61,26 +61,54 @@ type Match struct {
 // Find lists the live processes that match, by PID. Zombies are not alive:
 // they hold nothing any more. The caller's own process is left out.
 func Find(m Match) ([]Process, error) {
+	var f family
+	err := each(func(dir string) (add func(Process)) {
+		// The cheap questions come first: most processes fail them.
+		program := m.isProgram(dir)
+		ours := m.inControlGroup(dir) || program && m.hasSign(dir)
+		if !ours && !program {
+			return nil
+		}
+		return func(p Process) {
+			f = append(f, member{Process: p, parent: parentOf(dir), ours: ours, program: program, titled: program && m.hasTitle(dir)})
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	found := f.ours()
+	slices.SortFunc(found, func(a, b Process) int { return a.PID - b.PID })
+	return found, nil
+}
+
+// All lists all live processes but the caller's own, by PID.
+func All() ([]Process, error) {
+	var all []Process
+	err := each(func(string) func(Process) { return func(p Process) { all = append(all, p) } })
+	slices.SortFunc(all, func(a, b Process) int { return a.PID - b.PID })
+	return all, err
+}
+
+// each goes through the processes of this PID namespace by their directories
+// below /proc, and reads those for which wanted returns what to do with them.
+func each(wanted func(dir string) (add func(Process))) error {
 	const proc = "/proc"
 	self, err := os.Readlink(proc + "/self/ns/pid")
 	if err != nil {
-		return nil, fmt.Errorf("find processes: %w", err)
+		return fmt.Errorf("find processes: %w", err)
 	}
 	entries, err := os.ReadDir(proc)
 	if err != nil {
-		return nil, fmt.Errorf("find processes: %w", err)
+		return fmt.Errorf("find processes: %w", err)
 	}
-	var f family
 	for _, entry := range entries {
 		pid, err := strconv.Atoi(entry.Name())
 		if err != nil || pid == os.Getpid() {
 			continue
 		}
 		dir := filepath.Join(proc, entry.Name())
-		// The cheap questions come first: most processes fail them.
-		program := m.isProgram(dir)
-		ours := m.inControlGroup(dir) || program && m.hasSign(dir)
-		if !ours && !program {
+		add := wanted(dir)
+		if add == nil {
 			continue
 		}
 		if ns, err := os.Readlink(dir + "/ns/pid"); err != nil || ns != self {
@@ -91,13 +119,11 @@ func Find(m Match) ([]Process, error) {
 			continue
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
-		f = append(f, member{Process: p, parent: parentOf(dir), ours: ours, program: program, titled: program && m.hasTitle(dir)})
+		add(p)
 	}
-	found := f.ours()
-	slices.SortFunc(found, func(a, b Process) int { return a.PID - b.PID })
-	return found, nil
+	return nil
 }
 
 func (m Match) inControlGroup(dir string) bool {

@@ -116,6 +116,21 @@ func AllTCP(ctx context.Context) ([]TCP, error) {
 	return all, nil
 }
 
+// Listening says which ports the listening TCP sockets have, by their inodes.
+func Listening(ctx context.Context) (map[uint32]uint16, error) {
+	all, err := AllTCP(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ports := map[uint32]uint16{}
+	for _, s := range all {
+		if s.Listening {
+			ports[s.Inode] = s.Local.Port()
+		}
+	}
+	return ports, nil
+}
+
 func parseTCP(m []byte) (TCP, bool) {
 	if len(m) < inetMsgLen || m[0] != unix.AF_INET && m[0] != unix.AF_INET6 {
 		return TCP{}, false

@@ -21,6 +21,7 @@ type torture struct {
 	name    string
 	r       resource
 	now     resource                        // as it is called for the stop; zero: the same
+	furnish func(testing.TB, *lab.Node)     // what else the node needs; nil: nothing
 	local   bool                            // the queue is on the node's own disk, not on the shared one
 	session bool                            // a client is in the middle of a message
 	script  string                          // what happens on the node
@@ -123,6 +124,9 @@ func TestStop(t *testing.T) {
 func (tt torture) run(t *testing.T) {
 	p := newPlace(t, lab.Config{Disk: !tt.local})
 	n := p.node
+	if tt.furnish != nil {
+		tt.furnish(t, n)
+	}
 	tt.r.start(t, n)
 	if tt.session {
 		connect(t, p.Client(), vip4).begin("someone@example.test")
