@@ -21,7 +21,7 @@ var anyCode codes
 // What a cluster manager may be told where nothing runs. A probe must never
 // ban the node, and a stop has nothing to do.
 func TestCodesWhereNothingRuns(t *testing.T) {
-	n := newPlace(t, lab.Config{}).node
+	n := newStore(t, lab.Config{}).node
 	for _, tt := range []struct {
 		name       string
 		r          resource
@@ -35,6 +35,8 @@ func TestCodesWhereNothingRuns(t *testing.T) {
 		{name: "nothing wrong, mta", r: mta(),
 			start: codes{success}, monitor: codes{notRunning}, validate: codes{success}, validate10: codes{success}},
 		{name: "nothing wrong, service", r: service("plain.service"),
+			start: codes{success}, monitor: codes{notRunning}, validate: codes{success}, validate10: codes{success}},
+		{name: "nothing wrong, store", r: localStore(),
 			start: codes{success}, monitor: codes{notRunning}, validate: codes{success}, validate10: codes{success}},
 		{name: "nothing wrong, vip", r: vip(),
 			start: codes{success}, monitor: codes{notRunning}, validate: codes{success}, validate10: codes{success}},
@@ -51,6 +53,26 @@ func TestCodesWhereNothingRuns(t *testing.T) {
 			start: codes{args}, monitor: codes{args, notRunning}, validate: codes{success}, validate10: codes{args}},
 		{name: "queue missing", r: mta(), arrange: "mv /srv/mail /root/; mkdir /srv/mail", undo: "rmdir /srv/mail; mv /root/mail /srv/",
 			start: codes{installed}, monitor: codes{installed, notRunning}, validate: codes{success}, validate10: codes{installed}},
+		{name: "software missing, store", r: localStore(), arrange: "mv /usr/sbin/dovecot /root/", undo: "mv /root/dovecot /usr/sbin/",
+			start: codes{installed}, monitor: codes{installed, notRunning}, validate: codes{success}, validate10: codes{installed}},
+		{name: "doveconf missing", r: localStore(), arrange: "mv /usr/bin/doveconf /root/", undo: "mv /root/doveconf /usr/bin/",
+			start: codes{installed}, monitor: codes{installed, notRunning}, validate: codes{success}, validate10: codes{installed}},
+		{name: "configuration missing, store", r: localStore(), arrange: "mv /etc/dovecot-mail /root/", undo: "mv /root/dovecot-mail /etc/",
+			start: codes{installed}, monitor: codes{installed, notRunning}, validate: codes{success}, validate10: codes{installed}},
+		{name: "configuration broken, store", r: localStore(), arrange: "echo 'no_such_setting = 1' >>/etc/dovecot-mail/dovecot.conf", undo: "sed -i '$d' /etc/dovecot-mail/dovecot.conf",
+			start: codes{args}, monitor: codes{args, notRunning}, validate: codes{success}, validate10: codes{args}},
+		{name: "no protocols", r: localStore(), arrange: "echo 'protocols =' >>/etc/dovecot-mail/dovecot.conf", undo: "sed -i '$d' /etc/dovecot-mail/dovecot.conf",
+			start: codes{args}, monitor: codes{args, notRunning}, validate: codes{success}, validate10: codes{args}},
+		{name: "mailboxes missing", r: localStore(), arrange: "mv /srv/mail/store /root/", undo: "mv /root/store /srv/mail/",
+			start: codes{installed}, monitor: codes{installed, notRunning}, validate: codes{success}, validate10: codes{installed}},
+		{name: "mailboxes on the root file system", r: store(),
+			start: codes{installed}, monitor: codes{installed, notRunning}, validate: codes{success}, validate10: codes{installed}},
+		{name: "marker elsewhere", r: localStore("mount_marker", "/proc/version"),
+			start: codes{installed}, monitor: codes{installed, notRunning}, validate: codes{success}, validate10: codes{installed}},
+		{name: "mail directory not given", r: resource{"store", "p_store", params{"config_dir": storeConfig}},
+			start: codes{configured}, monitor: codes{configured, notRunning}, validate: codes{configured}, validate10: codes{configured}},
+		{name: "certificate days are nonsense", r: localStore("cert_days", "soon"),
+			start: codes{configured}, monitor: codes{configured, notRunning}, validate: codes{configured}, validate10: codes{configured}},
 		{name: "unit of another name missing", r: mta("unit", "nosuch.service"),
 			start: codes{installed}, monitor: codes{installed, notRunning}, validate: codes{success}, validate10: anyCode},
 		{name: "unit missing", r: service("nosuch.service"),
@@ -122,8 +144,8 @@ func TestCodesWhereNothingRuns(t *testing.T) {
 
 // Actions that an agent does not have, and callers that may not call.
 func TestCodesOfOtherCalls(t *testing.T) {
-	n := newPlace(t, lab.Config{}).node
-	for _, r := range []resource{mta(), service("plain.service"), vip()} {
+	n := newStore(t, lab.Config{}).node
+	for _, r := range []resource{mta(), service("plain.service"), vip(), localStore()} {
 		for _, action := range []string{"promote", "demote", "notify", "migrate_to", "migrate_from", "reload", "status", "Start", "start ", "--start"} {
 			t.Run(r.agent+" "+action, func(t *testing.T) { r.must(t, n, action, call{}, unimplemented) })
 		}
@@ -146,7 +168,7 @@ func TestCodesOfOtherCalls(t *testing.T) {
 // Where something of the resource runs, no answer may be read as "it is not
 // here": Pacemaker would start it elsewhere.
 func TestCodesWhereItRuns(t *testing.T) {
-	n := newPlace(t, lab.Config{}).node
+	n := newStore(t, lab.Config{}).node
 	// Not master alone: a smtpd that waits for clients serves them without it.
 	const suspend = `kill -STOP $(ps -C master,smtpd -o pid=)`
 	for _, tt := range []struct {
@@ -164,6 +186,17 @@ func TestCodesWhereItRuns(t *testing.T) {
 
 		{name: "suspended", r: mta(), arrange: suspend,
 			monitor: codes{success, generic}, depth10: codes{generic}},
+		{name: "well, store", r: localStore(), monitor: codes{success}, depth10: codes{success}},
+		{name: "suspended, store", r: localStore(), arrange: "kill -STOP $(pidof dovecot)",
+			monitor: codes{success, generic}, depth10: codes{generic}},
+		{name: "software missing, store", r: localStore(), arrange: "mv /usr/sbin/dovecot /root/", undo: "mv /root/dovecot /usr/sbin/",
+			monitor: codes{success, generic}, depth10: codes{success, generic}},
+		{name: "configuration missing, store", r: localStore(), arrange: "mv /etc/dovecot-mail /root/", undo: "mv /root/dovecot-mail /etc/",
+			monitor: codes{success, generic}, depth10: codes{success, generic}},
+		{name: "configuration and note missing, store", r: localStore(), arrange: "mv /etc/dovecot-mail /root/; rm /run/mailha/*.note", undo: "mv /root/dovecot-mail /etc/",
+			monitor: codes{success, generic}, depth10: codes{generic}},
+		{name: "mailboxes missing, store", r: localStore(), arrange: "mv /srv/mail/store /root/", undo: "mv /root/store /srv/mail/",
+			monitor: codes{generic}, depth10: codes{generic}},
 		{name: "software missing", r: mta(), arrange: "mv /usr/sbin/postfix /root/", undo: "mv /root/postfix /usr/sbin/",
 			monitor: codes{success, generic}, depth10: codes{success, generic}},
 		{name: "configuration missing", r: mta(), arrange: "mv /etc/postfix-mx /root/", undo: "mv /root/postfix-mx /etc/",

@@ -11,11 +11,11 @@ import (
 
 const agentsDir = "/usr/lib/ocf/resource.d/mailha/"
 
-var agents = []string{"vip", "mta", "service"}
+var agents = []string{"vip", "mta", "internet-agent", "store", "service"}
 
 // ocf-tester is the resource-agents project's own test of an agent.
 func TestOCFTester(t *testing.T) {
-	n := newPlace(t, lab.Config{Disk: true}).node
+	n := newStore(t, lab.Config{Disk: true}).node
 	for _, tt := range []struct {
 		name string
 		r    resource
@@ -23,6 +23,8 @@ func TestOCFTester(t *testing.T) {
 		{name: "both families", r: vip()},
 		{name: "mta", r: resource{"mta", "mx", params{"config_dir": configDir}}},
 		{name: "mta with addresses", r: mta()},
+		{name: "store", r: resource{"store", "mailboxes", params{"config_dir": storeConfig, "mail_dir": storeDir}}},
+		{name: "store with addresses", r: store()},
 		{name: "service", r: resource{"service", "greylist", params{"unit": "postgrey.service", "ports": "10023"}}},
 		{name: "service with addresses", r: service("postgrey.service", "ports", "10023")},
 	} {

@@ -61,6 +61,14 @@ func vip(more ...string) resource {
 	return resource{"vip", "p_vip", params{"ip": vip4 + " " + vip6}}.set(more...)
 }
 
+func store(more ...string) resource {
+	r := resource{"store", "p_store", params{"config_dir": storeConfig, "mail_dir": storeDir, "ip": vip4 + " " + vip6, "drain_timeout": "1s"}}
+	return r.set(more...)
+}
+
+// localStore keeps its mailboxes on the node's own disk.
+func localStore(more ...string) resource { return store("mail_on_root", "true").set(more...) }
+
 // set returns r with parameters changed: names and values in turn.
 func (r resource) set(more ...string) resource {
 	for pair := range slices.Chunk(more, 2) {

@@ -28,7 +28,7 @@ const (
 	FrontAddr4, FrontAddr6         = "10.77.0.53", "fd77::53"
 
 	// StoreMarker shows that the mail file system is mounted.
-	StoreMarker = "/srv/store/.marker"
+	StoreMarker = "/srv/store/.mailha-store"
 
 	MTAUnit       = `mailha-postfix@etc-postfix\x2dmx.service`
 	DirectoryUnit = `mailha-slapd@etc-mailha\x2dldap.service`

@@ -12,9 +12,10 @@ import (
 	"github.com/mailha/mailha/agents/internet"
 	"github.com/mailha/mailha/agents/mta"
 	"github.com/mailha/mailha/agents/service"
+	"github.com/mailha/mailha/agents/store"
 )
 
 // Types lists the agents in the order in which people are shown them.
 func Types() []agents.Type {
-	return []agents.Type{agents.VIPType(), mta.Type(), directory.Type(), internet.Type(), service.Type()}
+	return []agents.Type{agents.VIPType(), mta.Type(), directory.Type(), store.Type(), internet.Type(), service.Type()}
 }
