@@ -3,6 +3,7 @@
 package scenario
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/mailha/mailha/internal/traffic"
@@ -53,11 +54,15 @@ func (p Part) gaps(r traffic.Report) (greeting, address float64) {
 	return r.Doors[p.door].BlackoutMS, value(r.ICMPBlackoutMS)
 }
 
-// missed counts the connections that were not greeted.
-func (p Part) missed(r traffic.Report) int {
-	if p.door == "" {
-		return r.Refused + r.Timeouts + r.Unreachable + r.Cut + r.NotReady
+// missed tells of the connections that were not greeted; empty: there were none.
+func (p Part) missed(r traffic.Report) string {
+	refused, timeouts, unreachable, cut, notReady := r.Refused, r.Timeouts, r.Unreachable, r.Cut, r.NotReady
+	if p.door != "" {
+		d := r.Doors[p.door]
+		refused, timeouts, unreachable, cut, notReady = d.Refused, d.Timeouts, d.Unreachable, d.Cut, d.NotReady
 	}
-	d := r.Doors[p.door]
-	return d.Refused + d.Timeouts + d.Unreachable + d.Cut + d.NotReady
+	if refused+timeouts+unreachable+cut+notReady == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d refused, %d not greeted in time, %d unreachable, %d cut, %d greeted otherwise", refused, timeouts, unreachable, cut, notReady)
 }

@@ -190,8 +190,8 @@ func (s *System) gaps(ctx context.Context, d Deed, p Part, row *Row) error {
 			continue
 		}
 		row.OthersMS = max(row.OthersMS, greeting)
-		if missed := q.missed(report); d.Alone && missed > 0 {
-			errs = append(errs, fmt.Errorf("%d connections to %s were in vain meanwhile", missed, q.Name))
+		if missed := q.missed(report); d.Alone && missed != "" {
+			errs = append(errs, fmt.Errorf("%s noticed: %s", q.Name, missed))
 		}
 	}
 	return errors.Join(errs...)
