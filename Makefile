@@ -14,7 +14,7 @@ AGENTS   = $(patsubst man/ocf_mailha_%.7,%,$(wildcard man/ocf_mailha_*.7))
 export CGO_ENABLED = 0
 
 .DEFAULT_GOAL := build
-.PHONY: help build man test quick demo bench lint fuzz install uninstall lab clean distclean
+.PHONY: help build man test quick demo endure bench lint fuzz install uninstall lab clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ quick: ## run the tests that need no test nodes (root)
 
 demo: ## play the main job on a real cluster and show what a client sees (root)
 	$(GO) run ./internal/cmd/demo
+
+endure: ## move and kill services twenty times each under clients (root, half an hour)
+	$(GO) run ./internal/cmd/endure
 
 bench: ## measure against the neighbours' agents; writes docs/benchmarks.md (root)
 	$(GO) run ./internal/cmd/bench
