@@ -218,42 +218,40 @@ func (r *Replica) mustRefuse(ctx context.Context, facts Facts) error {
 	return nil
 }
 
-// partAll ends all sessions politely that want nothing, before their address goes.
+// partAll ends all sessions politely before their address goes, each as soon as it
+// wants nothing, and leaves those to be cut that always want something.
 func (r *Replica) partAll(ctx context.Context, rec record) {
 	d, ok := r.steps.(Dismisser)
 	if !ok || rec.unreachable() {
 		return
 	}
-	sessions, err := vip.Sessions(ctx, rec.reach(), rec.Facts.Ports)
-	if err == nil && len(sessions) > 0 {
-		var n int
-		n, err = d.Dismiss(ctx, rec.Facts, sessions)
-		r.log.Info("ended idle sessions", "sessions", len(sessions), "dismissed", n)
-		untilGone(ctx, rec, len(sessions)-n)
-	}
-	if err != nil {
-		r.log.Warn("cannot end idle sessions politely", "error", err)
-	}
-}
-
-// untilGone gives the server a moment to hang up by itself, while what it says
-// still finds its way.
-func untilGone(ctx context.Context, rec record, stay int) {
-	const moment, pause = 200 * time.Millisecond, 5 * time.Millisecond
+	const moment, pause = 300 * time.Millisecond, 5 * time.Millisecond
 	ctx, cancel := context.WithTimeout(ctx, moment)
 	defer cancel()
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
-	for {
+	dismissed, left := 0, 0
+	for ctx.Err() == nil {
 		sessions, err := vip.Sessions(ctx, rec.reach(), rec.Facts.Ports)
-		if err != nil || len(sessions) <= stay {
+		if left = len(sessions); err == nil && left > 0 {
+			var n int
+			n, err = d.Dismiss(ctx, rec.Facts, sessions)
+			dismissed += n
+		}
+		if err != nil && ctx.Err() == nil {
+			r.log.Warn("cannot end idle sessions politely", "error", err)
 			return
+		}
+		if left == 0 {
+			break
 		}
 		select {
 		case <-ctx.Done():
-			return
 		case <-tick.C:
 		}
+	}
+	if dismissed+left > 0 {
+		r.log.Info("ended idle sessions", "dismissed", dismissed, "cut", left)
 	}
 }
 

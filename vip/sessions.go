@@ -25,8 +25,8 @@ type Session struct {
 	Unread uint32
 	// SinceSent and SinceReceived are the times since data last went out and last came in.
 	SinceSent, SinceReceived time.Duration
-	// Connecting says that this host has begun it and nobody has answered yet.
-	Connecting bool
+	// Connecting says that this host has begun it and nobody has answered yet, Unheard that nothing has come in.
+	Connecting, Unheard bool
 
 	family byte
 	id     [sockIDLen]byte // as the kernel gave it, cookie included: it can't mean another connection later
@@ -38,9 +38,10 @@ const (
 	diagReqLen = 8 + sockIDLen
 	diagMsgLen = 4 + sockIDLen + 20 // struct inet_diag_msg
 
-	diagInfo     = 2  // INET_DIAG_INFO, a struct tcp_info
-	lastDataSent = 44 // offset of tcpi_last_data_sent, in milliseconds
-	lastDataRecv = 52 // offset of tcpi_last_data_recv, in milliseconds
+	diagInfo     = 2   // INET_DIAG_INFO, a struct tcp_info
+	lastDataSent = 44  // offset of tcpi_last_data_sent, in milliseconds
+	lastDataRecv = 52  // offset of tcpi_last_data_recv, in milliseconds
+	bytesRecv    = 128 // offset of tcpi_bytes_received, Linux 4.1
 )
 
 // Idle is how long the client has said nothing although it is its turn: everything that it sent was read, and the
@@ -53,10 +54,10 @@ func (s Session) Idle() time.Duration {
 	return s.SinceReceived
 }
 
-// Awaits is how long this host has been waiting for an answer: nobody has answered at all, or the last word was
-// its own. It is 0 if it has the last word of the other end.
+// Awaits is how long this host has been waiting for an answer: nobody has answered at all, nothing has ever come
+// in, or the last word was its own. It is 0 if it has the last word of the other end.
 func (s Session) Awaits() time.Duration {
-	if s.Connecting || s.SinceSent < s.SinceReceived {
+	if s.Connecting || s.Unheard || s.SinceSent < s.SinceReceived {
 		return max(s.SinceSent, 1)
 	}
 	return 0
@@ -199,6 +200,7 @@ func parseSocket(b []byte) (Session, bool) {
 		if kind == diagInfo && len(info) >= lastDataRecv+4 {
 			s.SinceSent = time.Duration(binary.NativeEndian.Uint32(info[lastDataSent:])) * time.Millisecond
 			s.SinceReceived = time.Duration(binary.NativeEndian.Uint32(info[lastDataRecv:])) * time.Millisecond
+			s.Unheard = len(info) >= bytesRecv+8 && binary.NativeEndian.Uint64(info[bytesRecv:]) == 0
 		}
 	}
 	return s, s.family == unix.AF_INET || s.family == unix.AF_INET6

@@ -236,7 +236,7 @@ func TestCalls(t *testing.T) {
 	if _, err := answered.Write([]byte("x")); err != nil {
 		t.Fatal(err)
 	}
-	if got := calls(s.at("192.0.2.2")); len(got) != 1 || got[0].Connecting || got[0].Awaits() == 0 && got[0].SinceSent > 0 {
+	if got := calls(s.at("192.0.2.2")); len(got) != 1 || got[0].Connecting || !got[0].Unheard || got[0].Awaits() == 0 {
 		t.Errorf("the one that was answered: %+v", got)
 	}
 	var got []Session

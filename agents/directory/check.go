@@ -29,12 +29,14 @@ func (o *OpenLDAP) Check(ctx context.Context, f agents.Facts, depth agents.Depth
 		return err
 	}
 	defer c.Close()
-	if _, err := c.RootDSE(); err != nil {
+	dse, err := c.RootDSE()
+	if err != nil {
 		return err
 	}
+	starttls := slices.Contains(dse.Values("supportedExtension"), startTLSOID)
 	var degraded []error
 	for _, url := range here(f) {
-		left, err := o.greet(ctx, url)
+		left, err := greet(ctx, url, starttls)
 		if err != nil {
 			return err
 		}
@@ -75,21 +77,22 @@ func here(f agents.Facts) []ldap.URL {
 // greet returns how long the certificate still lasts, nil without one. The
 // certificate is not verified: it is the server's own address that is asked, by
 // whatever name the certificate has.
-func (o *OpenLDAP) greet(ctx context.Context, url ldap.URL) (*time.Duration, error) {
+func greet(ctx context.Context, url ldap.URL, starttls bool) (*time.Duration, error) {
 	cfg := &tls.Config{InsecureSkipVerify: true}
 	c, err := ldap.Dial(ctx, url, 0, cfg)
 	if err != nil {
 		return nil, err
 	}
 	defer c.Close()
-	dse, err := c.RootDSE()
-	if err != nil {
-		return nil, err
-	}
-	if url.Scheme == "ldap" && slices.Contains(dse.Values("supportedExtension"), startTLSOID) {
+	// Before anything else: an operation that was just answered may still count as
+	// outstanding, and then the server refuses.
+	if url.Scheme == "ldap" && starttls {
 		if err := c.StartTLS(cfg); err != nil {
 			return nil, err
 		}
+	}
+	if _, err := c.RootDSE(); err != nil {
+		return nil, err
 	}
 	cert := c.Certificate()
 	if cert == nil {

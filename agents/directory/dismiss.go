@@ -19,6 +19,10 @@ import (
 // other process can say a word, clients only see the end of the connection: on
 // one port there may be those that use it and those that do not.
 func (o *OpenLDAP) Dismiss(ctx context.Context, f agents.Facts, idle []vip.Session) (int, error) {
+	if o.mute == nil {
+		mute := o.speaksTLS(ctx, f)
+		o.mute = &mute
+	}
 	ps, err := process.Find(f.Process)
 	if err != nil {
 		return 0, err
@@ -27,14 +31,13 @@ func (o *OpenLDAP) Dismiss(ctx context.Context, f agents.Facts, idle []vip.Sessi
 	if err != nil {
 		return 0, err
 	}
-	mute := o.speaksTLS(ctx, f)
 	ended := 0
 	var errs []error
 	for _, g := range guests {
 		if g.Idle() == 0 {
 			continue
 		}
-		err := dismiss(g, mute)
+		err := dismiss(g, *o.mute)
 		switch {
 		case err == nil:
 			ended++

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/mailha/mailha/agents"
@@ -154,26 +155,28 @@ func (o *OpenLDAP) ahead(ctx context.Context, own state, live, lost []other, s s
 	if len(live) == 0 {
 		return alone(lost)
 	}
+	has := func(q other) bool { return !q.has.lacks(own) }
+	late := slices.DeleteFunc(live, has)
 	tick := time.NewTicker(5 * askEvery)
 	defer tick.Stop()
-	for {
-		var sources []source
-		late := state{}
-		for _, q := range live {
-			if q.err == nil && q.has.lacks(own) {
-				sources, late = append(sources, q.source), q.has
-			}
-		}
-		if len(sources) == 0 {
-			return nil
-		}
+	for len(late) > 0 {
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%w: %s is more than %s behind this replica: %s", agents.ErrDegraded, sources[0], &o.maxLag, late.explain(own))
+			return fmt.Errorf("%w: %s is more than %s behind this replica: %s", agents.ErrDegraded, late[0], &o.maxLag, late[0].has.explain(own))
 		case <-tick.C:
 		}
-		live = survey(ctx, sources, s, nil)
+		sources := make([]source, len(late))
+		for i, q := range late {
+			sources[i] = q.source
+		}
+		for i, q := range survey(ctx, sources, s, nil) {
+			if q.err == nil { // else nothing is known but what it had before
+				late[i].has = q.has
+			}
+		}
+		late = slices.DeleteFunc(late, has)
 	}
+	return nil
 }
 
 // alone is what is wrong where nobody else has the data.

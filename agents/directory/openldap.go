@@ -40,7 +40,8 @@ type OpenLDAP struct {
 	checkName     agents.Text
 	checkPassword agents.Path
 
-	left int // of a drain that did not finish
+	left int   // of a drain that did not finish
+	mute *bool // clients can be told nothing; nil: not known yet
 	log  *slog.Logger
 }
 

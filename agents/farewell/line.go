@@ -35,7 +35,7 @@ func (l *Line) Say(words []byte) error {
 	if err := l.idle(); err != nil {
 		return err
 	}
-	// The send buffer is empty, and takes a line whole.
+	// The send buffer is nearly empty, and takes a line whole.
 	if _, err := unix.SendmsgN(l.fd, words, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL); err != nil {
 		return l.failed(err)
 	}
@@ -61,7 +61,8 @@ func (l *Line) shut(how int) error {
 
 // idle sees that nothing has come in or gone out since the session was listed.
 func (l *Line) idle() error {
-	for _, queue := range []uint{unix.SIOCINQ, unix.SIOCOUTQ} {
+	// What was sent and is only not acknowledged yet has been said.
+	for _, queue := range []uint{unix.SIOCINQ, unix.SIOCOUTQNSD} {
 		n, err := unix.IoctlGetInt(l.fd, queue)
 		if err != nil {
 			return l.failed(err)

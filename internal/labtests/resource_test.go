@@ -24,6 +24,10 @@ const (
 	installed     = 5
 	configured    = 6
 	notRunning    = 7
+
+	runningPromoted  = 8
+	failedPromoted   = 9
+	degradedPromoted = 191
 )
 
 // params are an agent's parameters by name.
@@ -151,7 +155,7 @@ func (r resource) do(t testing.TB, n *lab.Node, action string, c call) answer {
 		}
 	}
 	want := 1
-	if a.code == success || a.code == notRunning && action == "monitor" && c.interval == 0 {
+	if a.code == success || a.code == runningPromoted && action == "monitor" || a.code == notRunning && action == "monitor" && c.interval == 0 {
 		want = 0
 	}
 	if len(reasons) != want {

@@ -1,0 +1,121 @@
+#!/bin/sh
+# slapd.sh NODE REPLICAS: furnishes a node with one of so many OpenLDAP servers
+# that replicate each other; each could be written to. Its configuration is in
+# /etc/mailha-ldap, its data are in /srv/mail/ldap.
+set -eu
+self=$1 replicas=$2
+config=/etc/mailha-ldap data=/srv/mail/ldap run=/run/mailha-slapd suffix=dc=example,dc=test
+rm -rf "$config" "$data" "$data.mailha"
+install -d -o openldap -g openldap -m 0750 "$config" "$data" "$run"
+
+cat >"$config.env" <<EOT
+SLAPD_SERVICES="ldap:/// ldaps:/// ldapi://%2Frun%2Fmailha-slapd%2Fmailha-ldap.ldapi"
+EOT
+
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 90 -subj /CN=ldap.example.test \
+	-keyout "$config/key.pem" -out "$config/cert.pem" 2>/dev/null
+printf 'secret of the writer' >/etc/mailha-ldap.password
+chmod 600 /etc/mailha-ldap.password
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+{
+	cat <<EOT
+dn: cn=config
+objectClass: olcGlobal
+cn: config
+olcPidFile: $run/mailha-ldap.pid
+olcLogLevel: none
+olcServerID: $self
+olcTLSCertificateFile: $config/cert.pem
+olcTLSCertificateKeyFile: $config/key.pem
+
+dn: cn=module,cn=config
+objectClass: olcModuleList
+cn: module
+olcModulePath: /usr/lib/ldap
+olcModuleLoad: back_mdb
+olcModuleLoad: back_monitor
+olcModuleLoad: syncprov
+
+dn: cn=schema,cn=config
+objectClass: olcSchemaConfig
+cn: schema
+
+include: file:///etc/ldap/schema/core.ldif
+include: file:///etc/ldap/schema/cosine.ldif
+include: file:///etc/ldap/schema/inetorgperson.ldif
+
+dn: olcDatabase={0}config,cn=config
+objectClass: olcDatabaseConfig
+olcDatabase: {0}config
+olcAccess: to * by dn.exact=gidNumber=0+uidNumber=0,cn=peercred,cn=external,cn=auth manage by * none
+
+dn: olcDatabase={1}mdb,cn=config
+objectClass: olcDatabaseConfig
+objectClass: olcMdbConfig
+olcDatabase: {1}mdb
+olcSuffix: $suffix
+olcDbDirectory: $data
+olcDbMaxSize: 268435456
+olcRootDN: cn=admin,$suffix
+olcDbIndex: objectClass,cn eq
+olcDbIndex: entryUUID,entryCSN eq
+olcAccess: to * by dn.exact=cn=replica,$suffix read by * break
+olcAccess: to attrs=userPassword by self write by anonymous auth by * none
+olcAccess: to * by dn.exact=cn=writer,$suffix write by * read
+olcLimits: dn.exact=cn=replica,$suffix time=unlimited size=unlimited
+olcLimits: dn.exact=cn=writer,$suffix time=unlimited size=unlimited
+EOT
+	for n in $(seq "$replicas"); do
+		[ "$n" = "$self" ] || echo "olcSyncrepl: rid=00$n provider=ldap://10.77.0.1$n searchbase=$suffix type=refreshAndPersist" \
+			"retry=\"1 +\" network-timeout=2 keepalive=5:3:2" \
+			"bindmethod=simple binddn=cn=replica,$suffix credentials=\"secret of the replicas\""
+	done
+	cat <<EOT
+olcMultiProvider: TRUE
+
+dn: olcOverlay=syncprov,olcDatabase={1}mdb,cn=config
+objectClass: olcOverlayConfig
+objectClass: olcSyncProvConfig
+olcOverlay: syncprov
+olcSpCheckpoint: 100 1
+
+dn: olcDatabase={2}monitor,cn=config
+objectClass: olcDatabaseConfig
+objectClass: olcMonitorConfig
+olcDatabase: {2}monitor
+olcAccess: to * by dn.exact=gidNumber=0+uidNumber=0,cn=peercred,cn=external,cn=auth manage by * read
+EOT
+} >"$work/config.ldif"
+slapadd -n 0 -F "$config" -l "$work/config.ldif"
+
+# The same on each node, down to what a server itself would choose, so that all
+# have the same state from the start.
+number=0
+stamp() {
+	number=$((number + 1))
+	cat <<EOT
+structuralObjectClass: $1
+entryUUID: $(printf '00000000-0000-4000-8000-%012d' $number)
+entryCSN: 20260101000000.$(printf %06d $number)Z#000000#001#000000
+creatorsName: cn=admin,$suffix
+modifiersName: cn=admin,$suffix
+createTimestamp: 20260101000000Z
+modifyTimestamp: 20260101000000Z
+
+EOT
+}
+{
+	printf 'dn: %s\nobjectClass: organization\nobjectClass: dcObject\no: Example\ndc: example\n' "$suffix"
+	stamp organization
+	printf 'dn: ou=ledger,%s\nobjectClass: organizationalUnit\nou: ledger\n' "$suffix"
+	stamp organizationalUnit
+	for account in 'writer:secret of the writer' 'replica:secret of the replicas'; do
+		printf 'dn: cn=%s,%s\nobjectClass: organizationalRole\nobjectClass: simpleSecurityObject\ncn: %s\nuserPassword: %s\n' \
+			"${account%%:*}" "$suffix" "${account%%:*}" "${account#*:}"
+		stamp organizationalRole
+	done
+} >"$work/data.ldif"
+slapadd -q -w -F "$config" -b "$suffix" -l "$work/data.ldif"
+chown -R openldap:openldap "$config" "$data"
