@@ -17,15 +17,6 @@ import (
 	"time"
 )
 
-// ocfRoot is where agents are installed in a node.
-const ocfRoot = "/usr/lib/ocf"
-
-// agent is one OCF agent with its parameters.
-type agent struct {
-	Type   string            // provider and type, such as heartbeat/IPaddr2
-	Params map[string]string // by name
-}
-
 // cost is what one call took.
 type cost struct {
 	Wall, CPU time.Duration // CPU of the process and all descendants that it waited for
@@ -33,15 +24,16 @@ type cost struct {
 	Faults    int64         // page faults of the process and all descendants that it waited for
 }
 
-// call runs one action and fails unless that succeeds.
+// call runs one action and fails unless that succeeds, or finds what is promoted.
 func (a agent) call(ctx context.Context, action string) (cost, error) {
-	cmd := exec.CommandContext(ctx, ocfRoot+"/resource.d/"+a.Type, action)
-	cmd.Env = append(os.Environ(),
-		"OCF_ROOT="+ocfRoot, "OCF_RA_VERSION_MAJOR=1", "OCF_RA_VERSION_MINOR=1",
-		"OCF_RESOURCE_INSTANCE=bench", "OCF_RESOURCE_TYPE="+a.Type, "OCF_RESOURCE_PROVIDER=bench",
-		"OCF_RESKEY_CRM_meta_timeout=60000", "OCF_RESKEY_CRM_meta_interval=10000")
-	for name, value := range a.Params {
-		cmd.Env = append(cmd.Env, "OCF_RESKEY_"+name+"="+value)
+	const (
+		timeout, interval = time.Minute, 10 * time.Second
+		promoted          = 8
+	)
+	cmd := exec.CommandContext(ctx, a.program(), action)
+	cmd.Env = append(os.Environ(), a.environ(timeout, interval, 0)...)
+	if action == "monitor" {
+		return measure(cmd, promoted)
 	}
 	return measure(cmd)
 }

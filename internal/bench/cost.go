@@ -5,6 +5,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"os/exec"
 	"slices"
 	"time"
 )
@@ -20,56 +21,57 @@ func Costs(ctx context.Context) ([]Samples, error) {
 	if err != nil {
 		return nil, err
 	}
-	vip, err := pair{
-		name: "vip", peer: "IPaddr2",
-		ours:   agent{Type: "mailha/vip", Params: map[string]string{"ip": "10.77.0.60", "nic": "eth0"}},
-		theirs: agent{Type: "heartbeat/IPaddr2", Params: map[string]string{"ip": "10.77.0.61", "cidr_netmask": "32", "nic": "eth0"}},
-		apart:  true,
-	}.measure(ctx)
-	if err != nil {
-		return nil, err
+	all := start
+	for _, p := range pairs() {
+		if !p.ours.shipped() {
+			continue
+		}
+		samples, err := p.measure(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("%s and %s: %w", p.name, p.peer, err)
+		}
+		all = append(all, samples...)
 	}
-	mta, err := pair{
-		name: "mta", peer: "postfix",
-		ours:   agent{Type: "mailha/mta", Params: map[string]string{"config_dir": "/etc/postfix-mx"}},
-		theirs: agent{Type: "heartbeat/postfix", Params: map[string]string{"config_dir": "/etc/postfix-mx"}},
-	}.measure(ctx)
-	return slices.Concat(start, vip, mta), err
-}
-
-// pair is two agents for the same thing.
-type pair struct {
-	name, peer   string
-	ours, theirs agent
-	apart        bool // both may run at the same time
+	return all, nil
 }
 
 // step is one call in a round.
 type step struct {
 	action string
 	ours   bool
+	aside  bool // not measured
 }
 
 // round puts the calls of both agents as close to each other as their sharing
-// one service allows.
+// one service allows: both monitor the one that ours has started, in turn.
 func (p pair) round() []step {
-	actions := []string{"start", "monitor", "monitor", "monitor", "stop"}
-	var steps []step
+	const monitors = 3
+	steps := []step{{action: "start", ours: true}}
 	if p.apart {
-		for _, action := range actions {
-			steps = append(steps, step{action, true}, step{action, false})
-		}
-		return steps
+		steps = append(steps, step{action: "start"})
 	}
-	for _, ours := range []bool{true, false} {
-		for _, action := range actions {
-			steps = append(steps, step{action, ours})
-		}
+	if p.roles {
+		steps = append(steps, step{action: "promote", ours: true, aside: true})
 	}
-	return steps
+	for range monitors {
+		steps = append(steps, step{action: "monitor", ours: true}, step{action: "monitor"})
+	}
+	if p.roles {
+		steps = append(steps, step{action: "demote", ours: true, aside: true})
+	}
+	steps = append(steps, step{action: "stop", ours: true})
+	if !p.apart {
+		steps = append(steps, step{action: "start"})
+	}
+	return append(steps, step{action: "stop"})
 }
 
 func (p pair) measure(ctx context.Context) ([]Samples, error) {
+	if p.prepare != "" {
+		if out, err := exec.CommandContext(ctx, "sh", "-c", p.prepare).CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("prepare: %w: %s", err, out)
+		}
+	}
 	var samples []Samples
 	for i := range rounds + 1 {
 		for _, st := range p.round() {
@@ -81,7 +83,7 @@ func (p pair) measure(ctx context.Context) ([]Samples, error) {
 			if err != nil {
 				return nil, err
 			}
-			if i > 0 {
+			if i > 0 && !st.aside {
 				samples = p.add(samples, st, c)
 			}
 		}

@@ -11,6 +11,7 @@ import (
 
 // Result compares one figure.
 type Result struct {
+	Part   string  `json:"part"` // of the benchmarks
 	Name   string  `json:"name"`
 	Unit   string  `json:"unit"`
 	Ours   float64 `json:"ours"`   // median
@@ -24,6 +25,17 @@ type Result struct {
 type Samples struct {
 	Name, Unit, Peer string
 	Ours, Theirs     []float64
+}
+
+// Results gives the medians of one part of the benchmarks.
+func Results(part string, samples []Samples) []Result {
+	var results []Result
+	for _, s := range samples {
+		r := s.Result()
+		r.Part = part
+		results = append(results, r)
+	}
+	return results
 }
 
 // Result gives the medians.
@@ -52,8 +64,15 @@ func median(values []float64) float64 {
 	return (sorted[mid-1] + sorted[mid]) / 2
 }
 
-// WriteJSON prints the results for scripts.
-func WriteJSON(w io.Writer, results []Result) error {
+// Renewed puts the results of one part in the place of those that a list has of
+// it.
+func Renewed(list, results []Result, part string) []Result {
+	list = slices.DeleteFunc(slices.Clone(list), func(r Result) bool { return r.Part == part })
+	return append(list, results...)
+}
+
+// WriteJSON prints results for scripts.
+func WriteJSON(w io.Writer, results any) error {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
 	return enc.Encode(results)

@@ -35,3 +35,18 @@ func TestTable(t *testing.T) {
 		t.Errorf("large figures keep decimals:\n%s", b.String())
 	}
 }
+
+func TestRenewed(t *testing.T) {
+	list := []Result{{Part: "a", Name: "1"}, {Part: "b", Name: "2"}, {Name: "from before there were parts"}}
+	got := Renewed(list, Results("a", []Samples{{Name: "3"}}), "a")
+	names := ""
+	for _, r := range got {
+		names += r.Part + r.Name + " "
+	}
+	if want := "b2 from before there were parts a3 "; names != want {
+		t.Errorf("got %q, want %q", names, want)
+	}
+	if list[0].Name != "1" || len(list) != 3 {
+		t.Errorf("the list was changed: %+v", list)
+	}
+}

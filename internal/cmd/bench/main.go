@@ -6,12 +6,16 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
+	"time"
 
 	"github.com/mailha/mailha/internal/bench"
 )
@@ -29,15 +33,33 @@ func main() {
 // run measures; with the argument "costs" it is the part of the measurement
 // that runs inside a node and prints its samples.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	if len(args) == 1 && args[0] == "costs" {
-		return costs(ctx, stdout)
+	if len(args) == 1 && args[0] == costs {
+		return inside(ctx, stdout)
 	}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	moves := flags.Int("moves", 10, "planned moves of each set of agents, with and without a shared disk")
+	moved := flags.Int("moves", 10, "planned moves of each set of agents, with and without a shared disk")
 	kills := flags.Int("kills", 10, "node kills of each set of agents")
+	only := flags.String("only", "", "one `part` alone: "+strings.Join(parts(), ", ")+"; the others' figures stay as they are")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	return measure(ctx, stderr, bench.Plan{Moves: *moves, MovesWithDisk: *moves, Kills: *kills})
+	if *only != "" && !slices.Contains(parts(), *only) {
+		return fmt.Errorf("there is no part %q; there are %s", *only, strings.Join(parts(), ", "))
+	}
+	if _, err := os.Stat("go.mod"); err != nil {
+		return errors.New("run it from the top of the source tree: make bench")
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	b := measurement{log: stderr, began: time.Now(), plan: bench.Plan{Moves: *moved, MovesWithDisk: *moved, Kills: *kills}}
+	for _, part := range parts() {
+		if *only != "" && *only != part {
+			continue
+		}
+		if err := b.measure(ctx, part); err != nil {
+			return fmt.Errorf("%s: %w", part, err)
+		}
+	}
+	return nil
 }

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/mailha/mailha/internal/bench"
+)
+
+const head = `# Benchmarks
+
+Written by ` + "`make bench`" + `; do not edit. The parts can be measured one at a
+time (` + "`go run ./internal/cmd/bench -only costs`" + `), so each says on what it was.
+
+Both sets of agents ran on the same nodes in the same run, in turn. Figures are
+medians; machines that run this are noisy, so look at the ratios (mailha's figure
+to the peer's), not at single times.
+`
+
+// method says what the figures of a part are.
+func method(part string) string {
+	if part == moves {
+		return `## Moves and losses of nodes
+
+A client outside the cluster sends an echo request every 5 ms and opens a new
+SMTP connection every 20 ms; a blackout is the longest time between two answers.
+A planned move is ` + "`crm_resource --move`" + `; a node kill cuts a node's power, and
+includes Corosync's detection with its default token and fencing, which are the
+same for both sets.
+`
+	}
+	return `## Calls
+
+An agent is executed as Pacemaker does it, inside a node without a cluster. Both
+monitors are at depth 0 and, but for the addresses, which can be held side by
+side, look in turn at the same running service, which ours has started. CPU time
+includes all descendants that an agent waits for; processes and threads are
+counted on the whole machine, so for starts they include the service's own. The
+start-up of a call is what each pays before it does anything: mailha an action
+that there is not, a shell agent the functions that all of them read first.
+`
+}
+
+// write renews a part of the files and keeps the others.
+func write(part string, results []bench.Result, on string) error {
+	var table bytes.Buffer
+	fmt.Fprintf(&table, "%s\n%s.\n\n", method(part), on)
+	bench.WriteTable(&table, results)
+	return errors.Join(
+		renewList(filepath.Join(outDir, "bench.json"), results, part),
+		renewPage(filepath.Join("docs", "benchmarks.md"), part, table.String()),
+	)
+}
+
+func renewList(path string, results []bench.Result, part string) error {
+	var list []bench.Result
+	data, err := os.ReadFile(path)
+	if err == nil {
+		err = json.Unmarshal(data, &list)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	var b bytes.Buffer
+	if err := bench.WriteJSON(&b, bench.Renewed(list, results, part)); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(path, b.Bytes(), 0o644)
+}
+
+func renewPage(path, part, text string) error {
+	old, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	page := bench.Compose(head, string(old), parts(), map[string]string{part: text})
+	return os.WriteFile(path, []byte(page), 0o644)
+}

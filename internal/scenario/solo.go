@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scenario
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os/exec"
+	"path/filepath"
+
+	"github.com/mailha/mailha/internal/lab"
+)
+
+// Solo is one node without a cluster that can run all services of the mail
+// system, each with its data on a disk of its own: the queue in /srv/mail, the
+// mailboxes in /srv/store, the directory in /var/lib/mailha-ldap. Nothing runs
+// yet. Beside it stands another host, which may claim what the node has.
+type Solo struct {
+	Lab   *lab.Lab
+	Node  *lab.Node
+	Other *lab.Host
+}
+
+// DirectoryData is where the directory keeps its database.
+const DirectoryData = "/var/lib/mailha-ldap"
+
+// SoloUp brings it up. Source is the directory of this module. Progress goes to
+// log.
+func SoloUp(ctx context.Context, name, source string, log io.Writer) (*Solo, error) {
+	l, err := lab.Up(ctx, lab.Config{Name: name, Disks: 3, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	s := &Solo{Lab: l, Node: l.Nodes()[0]}
+	if err := s.furnish(ctx, source); err != nil {
+		return nil, errors.Join(err, l.Down())
+	}
+	return s, nil
+}
+
+func (s *Solo) furnish(ctx context.Context, source string) error {
+	cmd := exec.CommandContext(ctx, "make", "-s", "install", "DESTDIR="+filepath.Join(s.Lab.ShareDir(), "install"))
+	cmd.Dir = source
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", cmd, err, out)
+	}
+	if err := FurnishSystem(ctx, s.Node, Users(2)); err != nil {
+		return err
+	}
+	if err := MakeSystemDisks(ctx, s.Node); err != nil {
+		return err
+	}
+	script := `set -eu
+mount ` + lab.Disk(1) + ` /srv/mail; mount ` + lab.Disk(2) + ` /srv/store
+mount ` + lab.Disk(3) + ` /mnt; cp -a ` + DirectoryData + `/. /mnt; chown openldap:openldap /mnt; umount /mnt
+mount ` + lab.Disk(3) + ` ` + DirectoryData
+	if _, err := s.Node.Output(ctx, "sh", "-c", script); err != nil {
+		return err
+	}
+	var err error
+	s.Other, err = s.Lab.AddHost(ctx, "other", netip.MustParseAddr("10.77.0.200"), netip.MustParseAddr("fd77::200"))
+	return err
+}
