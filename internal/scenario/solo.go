@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"os/exec"
 	"path/filepath"
 
@@ -17,11 +16,11 @@ import (
 // Solo is one node without a cluster that can run all services of the mail
 // system, each with its data on a disk of its own: the queue in /srv/mail, the
 // mailboxes in /srv/store, the directory in /var/lib/mailha-ldap. Nothing runs
-// yet. Beside it stands another host, which may claim what the node has.
+// there yet. Beside it stands another node, which runs the directory's second
+// replica, and may claim what the first one has.
 type Solo struct {
-	Lab   *lab.Lab
-	Node  *lab.Node
-	Other *lab.Host
+	Lab         *lab.Lab
+	Node, Other *lab.Node
 }
 
 // DirectoryData is where the directory keeps its database.
@@ -30,11 +29,11 @@ const DirectoryData = "/var/lib/mailha-ldap"
 // SoloUp brings it up. Source is the directory of this module. Progress goes to
 // log.
 func SoloUp(ctx context.Context, name, source string, log io.Writer) (*Solo, error) {
-	l, err := lab.Up(ctx, lab.Config{Name: name, Disks: 3, Log: log})
+	l, err := lab.Up(ctx, lab.Config{Name: name, Nodes: 2, Disks: 3, Log: log})
 	if err != nil {
 		return nil, err
 	}
-	s := &Solo{Lab: l, Node: l.Nodes()[0]}
+	s := &Solo{Lab: l, Node: l.Nodes()[0], Other: l.Nodes()[1]}
 	if err := s.furnish(ctx, source); err != nil {
 		return nil, errors.Join(err, l.Down())
 	}
@@ -47,7 +46,7 @@ func (s *Solo) furnish(ctx context.Context, source string) error {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%s: %w\n%s", cmd, err, out)
 	}
-	if err := FurnishSystem(ctx, s.Node, Users(2)); err != nil {
+	if err := s.Lab.Each(func(n *lab.Node) error { return FurnishSystem(ctx, n, Users(2)) }); err != nil {
 		return err
 	}
 	if err := MakeSystemDisks(ctx, s.Node); err != nil {
@@ -60,7 +59,6 @@ mount ` + lab.Disk(3) + ` ` + DirectoryData
 	if _, err := s.Node.Output(ctx, "sh", "-c", script); err != nil {
 		return err
 	}
-	var err error
-	s.Other, err = s.Lab.AddHost(ctx, "other", netip.MustParseAddr("10.77.0.200"), netip.MustParseAddr("fd77::200"))
+	_, err := s.Other.Output(ctx, "systemctl", "start", DirectoryUnit)
 	return err
 }
