@@ -66,12 +66,8 @@ func (s *System) furnish(ctx context.Context, source, shape string, log io.Write
 	if s.Cluster, err = cluster.Form(ctx, s.Lab, cluster.Options{}); err != nil {
 		return err
 	}
-	config, err := os.ReadFile(filepath.Join(source, "contrib", "pacemaker", shape))
-	if err != nil {
-		return err
-	}
 	fmt.Fprintln(log, "cluster formed; loading contrib/pacemaker/"+shape)
-	if err := s.Cluster.Crm(ctx, onLab(string(config))); err != nil {
+	if err := s.configure(ctx, filepath.Join(source, "contrib", "pacemaker", shape)); err != nil {
 		return err
 	}
 	if s.Clients, err = NewClients(s.on(s.Lab.Client()), s.dir, users); err != nil {
@@ -162,6 +158,23 @@ func (s *System) greetings(ctx context.Context, p Part) (int, error) {
 		return report.Greetings, nil
 	}
 	return report.Doors[p.door].Greetings, nil
+}
+
+// configure loads a file as it says of itself, but for the addresses.
+func (s *System) configure(ctx context.Context, file string) error {
+	config, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	if filepath.Ext(file) == ".crm" {
+		return s.Cluster.Crm(ctx, onLab(string(config)))
+	}
+	n := s.Lab.Nodes()[0]
+	if err := n.Push("/root/mail.pcs", []byte(onLab(string(config))), 0o600); err != nil {
+		return err
+	}
+	_, err = n.Output(ctx, "sh", "-euc", "cd /root; pcs cluster cib mail.xml; sh mail.pcs mail.xml; pcs cluster cib-push mail.xml")
+	return err
 }
 
 // onLab puts the lab's addresses in the place of those of documentation.

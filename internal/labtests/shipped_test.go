@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package labtests
+
+import (
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/mailha/mailha/internal/scenario"
+)
+
+// What contrib/pacemaker ships makes a cluster run a mail system, of which one
+// service can be restarted without another one noticing.
+func TestShippedConfigurations(t *testing.T) {
+	const top = "../.."
+	for name, shape := range map[string]string{"c": "address-per-service.crm", "p": "address-per-service.pcs"} {
+		t.Run(shape, func(t *testing.T) {
+			t.Parallel()
+			s, err := scenario.SystemUp(t.Context(), fmt.Sprintf("s%d%s", os.Getpid(), name), top, t.TempDir(), shape, os.Stderr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() {
+				if err := s.Down(); err != nil {
+					t.Error(err)
+				}
+			}()
+			restart, parts := scenario.Deeds()[0], scenario.Parts()
+			row, err := s.Play(t.Context(), restart, parts[len(parts)-2], 5, func(string) {})
+			if err != nil || row.Lost > 0 || row.Accepted == 0 {
+				t.Errorf("%+v: %v", row, err)
+			}
+		})
+	}
+}
