@@ -21,7 +21,7 @@ import (
 func (s *Service) drain(ctx context.Context, rec record, until time.Time) Drained {
 	begin := time.Now()
 	var d Drained
-	if err := s.setGate(ctx, rec, s.GateMode.mode()); err != nil {
+	if err := s.closeGate(ctx, rec); err != nil {
 		// A stop goes on: what cannot be refused is cut later.
 		s.log.Warn("cannot close the gate", "error", err)
 	}
@@ -136,6 +136,23 @@ const (
 	batches  = 20
 	minBatch = 5
 )
+
+// showOut lets the service say goodbye to clients that have to be cut, of whom
+// there may be some if they could not be counted.
+func (s *Service) showOut(ctx context.Context, facts Facts, d Drained, until time.Time) {
+	u, ok := s.steps.(Usher)
+	if !ok || d.Cut == 0 && d.Err == nil {
+		return
+	}
+	const patience = time.Second
+	ctx, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
+	ctx, cancelPatience := context.WithTimeout(ctx, patience)
+	defer cancelPatience()
+	if err := u.ShowOut(ctx, facts); err != nil {
+		s.log.Warn("cannot say goodbye to all clients", "error", err)
+	}
+}
 
 // farewells are the idle sessions that are ended politely, a batch at a time.
 type farewells struct {

@@ -143,3 +143,41 @@ func TestFarewellsFail(t *testing.T) {
 		t.Errorf("ended %d of none", n)
 	}
 }
+
+// usher is a service that can say goodbye, and whose cuts leave nothing to repair.
+type usher struct {
+	recoverable
+	shown []bool // whether there was time
+}
+
+func (u *usher) ShowOut(ctx context.Context, _ Facts) error {
+	u.shown = append(u.shown, ctx.Err() == nil)
+	return errors.New("one would not listen")
+}
+func (*usher) CutsCleanly() bool { return true }
+
+// Clients that have to be cut are told before the unit is stopped, and others not;
+// that some did not hear it is no harm, and no unclean end.
+func TestShowOut(t *testing.T) {
+	u := &usher{recoverable: recoverable{doubleSteps: doubleSteps{facts: Facts{Unit: "x.service"}}, dir: t.TempDir()}}
+	s := NewService(Env{Instance: "x", StateDir: t.TempDir(), Units: &doubleUnits{}}, u)
+	for _, tt := range []struct {
+		d    Drained
+		want int
+	}{{Drained{Sessions: 3}, 0}, {Drained{Cut: 1}, 1}, {Drained{Err: errors.New("cannot count")}, 1}} {
+		u.shown = nil
+		s.showOut(t.Context(), Facts{}, tt.d, time.Now().Add(time.Minute))
+		if len(u.shown) != tt.want || tt.want == 1 && !u.shown[0] {
+			t.Errorf("%+v: shown %v", tt.d, u.shown)
+		}
+	}
+	if s.showOut(t.Context(), Facts{}, Drained{Cut: 1}, time.Now()); u.shown[1] {
+		t.Error("there was time where none was")
+	}
+	u.drain = func(context.Context) (int, error) { return 1, nil }
+	cycle(t, s)
+	cycle(t, s)
+	if want := []bool{false, true}; !slices.Equal(u.clean, want) {
+		t.Errorf("clean: %v, want %v", u.clean, want)
+	}
+}

@@ -5,6 +5,7 @@ package agents
 import (
 	"context"
 	"fmt"
+	"net/netip"
 
 	"github.com/mailha/mailha/vip"
 )
@@ -24,6 +25,28 @@ func (s *Service) setGate(ctx context.Context, rec record, mode vip.Mode) error 
 		return err
 	}
 	return gate.Set(ctx, mode)
+}
+
+// closeGate is for a drain: work that comes in from this very host is refused, too,
+// where the service has doors for it.
+func (s *Service) closeGate(ctx context.Context, rec record) error {
+	gate, err := s.gate(rec)
+	if err != nil || gate == nil {
+		return err
+	}
+	var places []netip.AddrPort
+	for _, d := range rec.Facts.Doors {
+		if !d.Inward || d.Port == 0 {
+			continue
+		}
+		if len(d.Addrs) == 0 {
+			places = append(places, netip.AddrPortFrom(netip.Addr{}, d.Port))
+		}
+		for _, a := range d.Addrs {
+			places = append(places, netip.AddrPortFrom(a, d.Port))
+		}
+	}
+	return gate.Inward(places...).Set(ctx, s.GateMode.mode())
 }
 
 // gateIsOpen fails for a gate that an operation left closed when it was cut off.

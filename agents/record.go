@@ -33,12 +33,13 @@ type Facts struct {
 
 // Door is a place where a service listens, with what is spoken there.
 type Door struct {
-	Protocol string       `json:"protocol"`        // such as imap
-	Port     uint16       `json:"port,omitempty"`  // 0: it is a unix socket
-	Path     string       `json:"path,omitempty"`  // of the unix socket
-	Addrs    []netip.Addr `json:"addrs,omitempty"` // it listens on these only; none: on all
-	TLS      string       `json:"tls,omitempty"`   // starttls, tls, or empty for none
-	Mute     bool         `json:"mute,omitempty"`  // it speaks to certain clients only
+	Protocol string       `json:"protocol"`         // such as imap
+	Port     uint16       `json:"port,omitempty"`   // 0: it is a unix socket
+	Path     string       `json:"path,omitempty"`   // of the unix socket
+	Addrs    []netip.Addr `json:"addrs,omitempty"`  // it listens on these only; none: on all
+	TLS      string       `json:"tls,omitempty"`    // starttls, tls, or empty for none
+	Mute     bool         `json:"mute,omitempty"`   // it speaks to certain clients only
+	Inward   bool         `json:"inward,omitempty"` // work comes in from this very host, too
 }
 
 // record is what a start leaves behind for the calls that follow it, each of

@@ -102,6 +102,12 @@ func (s *Service) clearLeftovers(ctx context.Context, facts Facts) error {
 	return err
 }
 
+// cutsCleanly says whether cut sessions leave nothing to repair.
+func (s *Service) cutsCleanly() bool {
+	c, ok := s.steps.(CleanCutter)
+	return ok && c.CutsCleanly()
+}
+
 // noteCleanEnd does not fail a stop: without the mark the next start only takes
 // longer.
 func (s *Service) noteCleanEnd(facts Facts) {

@@ -61,6 +61,19 @@ type Parter interface {
 	Waits(session vip.Session, lasted time.Duration) bool
 }
 
+// Usher is implemented by Steps of which some sessions would end without a word
+// when the unit is stopped.
+type Usher interface {
+	// ShowOut says goodbye to the clients that are still there when the time of the
+	// drain is over. It has a second at most, and what it does not do is no harm.
+	ShowOut(ctx context.Context, f Facts) error
+}
+
+// CleanCutter is implemented by Steps whose data are as good after sessions and
+// work had to be cut as after they have ended by themselves, as long as no process
+// had to be killed.
+type CleanCutter interface{ CutsCleanly() bool }
+
 // Drained says how a drain went.
 type Drained struct {
 	Sessions  int           // client sessions when it began

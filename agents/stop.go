@@ -47,7 +47,8 @@ func (s *Service) stop(ctx context.Context, rec record, noted bool, times budget
 	if s.runs(ctx, rec.Facts) {
 		d := s.drain(ctx, rec, times.Drain)
 		s.log.Info("drained", "sessions", d.Sessions, "dismissed", d.Dismissed, "cut", d.Cut, "left", d.Left, "took", d.Took.Round(time.Millisecond))
-		clean = d.Complete()
+		clean = d.Complete() || s.cutsCleanly()
+		s.showOut(ctx, rec.Facts, d, times.Kill)
 	}
 	s.show(rec, Status{Phase: Stopping})
 	forced, stopErr := s.stopUnit(ctx, rec.Facts, times.Kill)

@@ -41,9 +41,10 @@ func (m Mode) String() string {
 // the kernel and stays as it was set when the process ends. It is gone, so open, after a reboot and after
 // somebody has flushed the whole ruleset ("nft flush ruleset").
 type Gate struct {
-	owner string
-	addrs []netip.Addr
-	ports []uint16
+	owner  string
+	addrs  []netip.Addr
+	ports  []uint16
+	inward []netip.AddrPort
 }
 
 const gateChain = "input"
@@ -63,6 +64,15 @@ func NewGate(owner string, addrs []netip.Addr, ports []uint16) (*Gate, error) {
 		}
 	}
 	return &Gate{owner: owner, addrs: addrs, ports: ports}, nil
+}
+
+// Inward returns the gate with places that are closed to this very host, too, unless it is open: new connections
+// to them over loopback are refused, also while others are held, since a client on this host would not find
+// another holder. A place without an address is a port on all of them.
+func (g *Gate) Inward(places ...netip.AddrPort) *Gate {
+	with := *g
+	with.inward = places
+	return &with
 }
 
 func (g *Gate) table() *nftables.Table {
@@ -104,6 +114,10 @@ func (g *Gate) addRules(c *nftables.Conn, t *nftables.Table, m Mode) error {
 		Priority: nftables.ChainPriorityRef(-10), // before the host's own filter
 	})
 	rule := func(exprs ...expr.Any) { c.AddRule(&nftables.Rule{Table: t, Chain: chain, Exprs: exprs}) }
+	reset := &expr.Reject{Type: unix.NFT_REJECT_TCP_RST}
+	for _, place := range g.inward {
+		rule(append(ourConnections(place), reset)...)
+	}
 	rule(notOurs()...)
 	match, err := newConnections(c, t, g.ports)
 	if err != nil {
@@ -111,7 +125,7 @@ func (g *Gate) addRules(c *nftables.Conn, t *nftables.Table, m Mode) error {
 	}
 	var verdict expr.Any = &expr.Verdict{Kind: expr.VerdictDrop}
 	if m == Refuse {
-		verdict = &expr.Reject{Type: unix.NFT_REJECT_TCP_RST}
+		verdict = reset
 	}
 	if len(g.addrs) == 0 {
 		rule(append(match, verdict)...)

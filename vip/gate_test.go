@@ -97,6 +97,56 @@ func TestGateModes(t *testing.T) {
 	}
 }
 
+// Places that are closed inward refuse what this host itself sends, in both closed modes, and nothing else does.
+func TestGateInward(t *testing.T) {
+	l := newLab(t, 2)
+	us, client := l.hosts[0], l.hosts[1]
+	us.addAddr("eth0", vip4+"/32")
+	us.addAddr("eth0", vip6+"/128")
+	lmtp, imap := us.listen("tcp", ":0"), us.listen("tcp", ":0")
+	closed := us.gate("p_store", []string{vip4, vip6}, lmtp.port(), imap.port())
+	everywhere := closed.Inward(netip.AddrPortFrom(netip.Addr{}, lmtp.port()))
+	onIPs := closed.Inward(netip.AddrPortFrom(netip.MustParseAddr(vip4), lmtp.port()), netip.AddrPortFrom(netip.MustParseAddr(vip6), lmtp.port()))
+	for _, tt := range []struct {
+		name    string
+		g       *Gate
+		to      *server
+		at      string
+		refused bool
+	}{
+		{"not inward", closed, lmtp, vip4, false},
+		{"on all addresses", everywhere, lmtp, vip4, true},
+		{"on all addresses", everywhere, lmtp, vip6, true},
+		{"on all addresses", everywhere, lmtp, "127.0.0.1", true},
+		{"on all addresses", everywhere, lmtp, "::1", true},
+		{"on all addresses", everywhere, lmtp, "192.0.2.1", true},
+		{"another port", everywhere, imap, vip4, false},
+		{"on some", onIPs, lmtp, vip4, true},
+		{"on some", onIPs, lmtp, vip6, true},
+		{"on some, elsewhere", onIPs, lmtp, "127.0.0.1", false},
+		{"another port", onIPs, imap, vip6, false},
+	} {
+		old := us.dial(tt.to.at(tt.at))
+		oldServer := tt.to.accept()
+		for _, m := range []Mode{Refuse, Hold, Open} {
+			us.setGate(tt.g, m)
+			c, err := us.tryDial(tt.to.at(tt.at), held)
+			if refused := tt.refused && m != Open; refused && !errors.Is(err, syscall.ECONNREFUSED) || !refused && err != nil {
+				t.Errorf("%s, %s, %s: %v", tt.name, tt.at, m, err)
+			}
+			if err == nil {
+				echo(t, c, tt.to.accept())
+			}
+			echo(t, old, oldServer)
+		}
+	}
+	us.setGate(everywhere, Hold)
+	var timeout net.Error
+	if _, err := client.tryDial(lmtp.at(vip4), held); !errors.As(err, &timeout) || !timeout.Timeout() {
+		t.Errorf("another host, hold: %v, want a timeout", err)
+	}
+}
+
 // A connection that met a gate in Hold comes through by itself when the gate opens.
 func TestGateHeldConnectionComesThrough(t *testing.T) {
 	l := newLab(t, 2)

@@ -125,10 +125,28 @@ func newConnections(c *nftables.Conn, t *nftables.Table, ports []uint16) ([]expr
 		}
 		match = append(match, load(expr.PayloadBaseTransportHeader, 2, 2, reg), in)
 	}
+	return append(match, first()...), nil
+}
+
+// first matches the first packet of a TCP connection.
+func first() []expr.Any {
 	const syn, ack = 0x02, 0x10
-	return append(match, load(expr.PayloadBaseTransportHeader, 13, 1, reg),
+	return []expr.Any{
+		load(expr.PayloadBaseTransportHeader, 13, 1, reg),
 		&expr.Bitwise{SourceRegister: reg, DestRegister: reg, Len: 1, Mask: []byte{syn | ack}, Xor: []byte{0}},
-		equal(syn)), nil
+		equal(syn),
+	}
+}
+
+// ourConnections matches the first packet of TCP connections from this host to a place of its own.
+func ourConnections(place netip.AddrPort) []expr.Any {
+	match := []expr.Any{loadMeta(expr.MetaKeyIIFNAME), equal(ifname("lo")...)}
+	if place.Addr().IsValid() {
+		match = append(match, daddr(place.Addr())...)
+	}
+	match = append(match, loadMeta(expr.MetaKeyL4PROTO), equal(unix.IPPROTO_TCP),
+		load(expr.PayloadBaseTransportHeader, 2, 2, reg), equal(binary.BigEndian.AppendUint16(nil, place.Port())...))
+	return append(match, first()...)
 }
 
 func portSet(c *nftables.Conn, t *nftables.Table, ports []uint16) (expr.Any, error) {

@@ -86,7 +86,8 @@ func (s settings) doors() ([]agents.Door, error) {
 			if err != nil {
 				return nil, err
 			}
-			if door.Protocol = protocol; door.Port > 0 {
+			// An MTA on the same node hands mail in, too.
+			if door.Protocol, door.Inward = protocol, protocol == lmtp; door.Port > 0 {
 				doors = append(doors, door)
 			}
 		}
@@ -95,7 +96,7 @@ func (s settings) doors() ([]agents.Door, error) {
 		}
 		for _, listener := range strings.Fields(s[section+"unix_listener"]) {
 			if door, ok := s.unixDoor(section + "unix_listener/" + listener + "/"); ok {
-				door.Protocol = protocol
+				door.Protocol, door.Inward = protocol, true
 				doors = append(doors, door)
 			}
 		}

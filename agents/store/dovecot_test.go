@@ -76,9 +76,9 @@ func TestDoors(t *testing.T) {
 		{Protocol: "imap", Port: 143, Addrs: own, TLS: "starttls"},
 		{Protocol: "imap", Port: 993, TLS: "tls"},
 		{Protocol: "imap", Port: 10143, Addrs: addrs("192.0.2.1"), TLS: "starttls", Mute: true},
-		{Protocol: "lmtp", Port: 24, TLS: "starttls"},
-		{Protocol: "lmtp", Path: "/run/dovecot-store/lmtp"},
-		{Protocol: "lmtp", Path: "/var/spool/lmtp"},
+		{Protocol: "lmtp", Port: 24, TLS: "starttls", Inward: true},
+		{Protocol: "lmtp", Path: "/run/dovecot-store/lmtp", Inward: true},
+		{Protocol: "lmtp", Path: "/var/spool/lmtp", Inward: true},
 	}
 	doors, err := s.doors()
 	if err != nil {

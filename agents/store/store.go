@@ -93,6 +93,3 @@ func (a *agent) markerPath() string {
 	}
 	return filepath.Join(string(a.mailDir), string(a.marker))
 }
-
-// Drain has nothing to add yet.
-func (a *agent) Drain(context.Context, agents.Facts, func(int)) (int, error) { return 0, nil }
