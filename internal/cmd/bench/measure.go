@@ -29,9 +29,11 @@ const (
 const (
 	costs = "costs"
 	moves = "moves"
+	// faults has files of its own.
+	faults = "faults"
 )
 
-func parts() []string { return []string{costs, moves} }
+func parts() []string { return []string{costs, moves, faults} }
 
 // measurement is one run of the program.
 type measurement struct {
@@ -46,8 +48,11 @@ func (m measurement) tell(what string) {
 
 // measure runs one part and writes down what it found.
 func (m measurement) measure(ctx context.Context, part string) error {
-	if part == moves {
+	switch part {
+	case moves:
 		return m.moves(ctx)
+	case faults:
+		return m.faults(ctx)
 	}
 	return m.costs(ctx)
 }
@@ -86,6 +91,24 @@ func (m measurement) costs(ctx context.Context) (err error) {
 		return err
 	}
 	return write(costs, bench.Results(costs, samples), on)
+}
+
+func (m measurement) faults(ctx context.Context) (err error) {
+	m.tell("faults on running services, and what each monitor notices of them")
+	solo, err := scenario.SoloUp(ctx, "benchfaults", ".", m.log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, solo.Lab.Down()) }()
+	on, err := versions(ctx, solo.Node, "postfix", "dovecot-core", "slapd")
+	if err != nil {
+		return err
+	}
+	rows, err := bench.Faults(ctx, solo, m.tell)
+	if err != nil {
+		return err
+	}
+	return writeFaults(rows, on)
 }
 
 // inNode runs this program inside the node.

@@ -22,6 +22,8 @@ time (` + "`go run ./internal/cmd/bench -only costs`" + `), so each says on what
 Both sets of agents ran on the same nodes in the same run, in turn. Figures are
 medians; machines that run this are noisy, so look at the ratios (mailha's figure
 to the peer's), not at single times.
+
+What each monitor notices of planted faults is in [faults.md](faults.md).
 `
 
 // method says what the figures of a part are.
@@ -85,4 +87,47 @@ func renewPage(path, part, text string) error {
 	}
 	page := bench.Compose(head, string(old), parts(), map[string]string{part: text})
 	return os.WriteFile(path, []byte(page), 0o644)
+}
+
+// faultsHead says how to read the tables.
+const faultsHead = `# Who notices what
+
+Written by ` + "`make bench`" + `; do not edit. (This part alone:
+` + "`go run ./internal/cmd/bench -only faults`" + `.)
+
+%s.
+
+Each fault was planted on a running service that all monitors had found well,
+every monitor was called once while it was there, and after it was mended all
+had to find the service well again. Faults that cannot befall a service are left
+out for it. "yes" means that the monitor failed, "degraded" that it said that the
+service serves but is not well (exit codes 190 and 191), "timeout" that it had
+to be killed after 20 seconds, which a cluster manager takes for a failure too,
+and "no" that it said that all is well.
+
+To be fair: the agents of the neighbours have one depth, and were made to see
+whether a process lives (postfix, dovecot), whether a server answers a search
+(slapd), and whether an address is on this node (IPaddr2). They were never meant
+to see most of this; services are often watched from outside the cluster as
+well. ocf:heartbeat:Filesystem is what most clusters run beside the service,
+with either set of agents: what it sees need not be seen by another. A monitor
+that notices nothing is right where clients notice nothing: a running service
+has read its configuration, and some products mend a broken index by themselves.
+`
+
+// writeFaults writes the part that has files of its own.
+func writeFaults(rows []bench.Row, on string) error {
+	var data, page bytes.Buffer
+	if err := bench.WriteJSON(&data, rows); err != nil {
+		return err
+	}
+	fmt.Fprintf(&page, faultsHead, on)
+	bench.WriteSheet(&page, rows)
+	if err := os.MkdirAll(outDir, 0o755); err != nil {
+		return err
+	}
+	return errors.Join(
+		os.WriteFile(filepath.Join(outDir, "faults.json"), data.Bytes(), 0o644),
+		os.WriteFile(filepath.Join("docs", "faults.md"), page.Bytes(), 0o644),
+	)
 }
