@@ -9,10 +9,14 @@ import (
 	"github.com/mailha/mailha/internal/scenario"
 )
 
-// stopped is a process that is alive and does nothing.
-func stopped(pidFile string) fault {
-	return fault{name: "main process stopped (SIGSTOP)",
-		plant: "kill -STOP $(cat " + pidFile + ")", mend: "kill -CONT $(cat " + pidFile + ")"}
+// stopped are processes that live and do nothing: the main one, which others may
+// serve without for a while, and all of them.
+func stopped(pidFile, unit string) []fault {
+	all := func(signal string) string { return "systemctl kill --kill-whom=all --signal=" + signal + " '" + unit + "'" }
+	return []fault{
+		{name: "main process stopped (SIGSTOP)", plant: "kill -STOP $(cat " + pidFile + ")", mend: "kill -CONT $(cat " + pidFile + ")"},
+		{name: "all processes stopped (SIGSTOP)", plant: all("STOP"), mend: all("CONT")},
+	}
 }
 
 // strange runs another program, one that speaks HTTP, on a port.
@@ -27,7 +31,7 @@ const noStranger = "systemctl stop stranger.service; "
 // container engine does it that publishes that port.
 func redirected(addr string, port int) fault {
 	rule := fmt.Sprintf("ip daddr %s tcp dport %d redirect to :9999", addr, port)
-	return fault{name: "port taken by another program while the service runs (redirected, as for a container)",
+	return fault{name: "port redirected to another program",
 		plant: strange("0.0.0.0", 9999) + "\nnft 'add table ip stranger; add chain ip stranger in { type nat hook prerouting priority -110; }" +
 			"; add chain ip stranger out { type nat hook output priority -110; }; add rule ip stranger in " + rule + "; add rule ip stranger out " + rule + "'",
 		mend: noStranger + "nft delete table ip stranger"}
@@ -41,6 +45,22 @@ func held(addr string, port int) fault {
 
 func full(dir string) fault {
 	return fault{name: "disk full", plant: "head -c 1G /dev/zero >" + dir + "/fill 2>/dev/null || :", mend: "rm " + dir + "/fill; sync " + dir}
+}
+
+// fullDatabase also uses up what the database has put by: pages of entries that
+// were deleted.
+func fullDatabase() fault {
+	f := full(scenario.DirectoryData)
+	const ldap = " -Q -Y EXTERNAL -H ldapi://%2Frun%2Fmailha-slapd%2Fmailha-ldap.ldapi "
+	f.plant += `
+text=$(head -c 6000 /dev/zero | tr '\0' x)
+for i in $(seq 500); do
+	printf 'dn: cn=fill%d,ou=ledger,` + scenario.Suffix + `\nobjectClass: applicationProcess\ncn: fill%d\ndescription: %s\n' $i $i $text |
+		ldapadd` + ldap + `>/dev/null 2>&1 || exit 0
+done
+exit 1`
+	f.mend += "\nldapsearch" + ldap + "-LLL -o ldif-wrap=no -b ou=ledger," + scenario.Suffix + " '(cn=fill*)' 1.1 2>/dev/null | sed -n 's/^dn: //p' | ldapdelete" + ldap
+	return f
 }
 
 // expired waits until clients see the other certificate.
@@ -74,8 +94,7 @@ func unmounted(disk int, dir string) fault {
 
 func mtaFaults() []fault {
 	const queue, addr, port = "/srv/mail/queue", scenario.MTAAddr4, 25
-	return []fault{
-		stopped(queue + "/pid/master.pid"),
+	return append(stopped(queue + "/pid/master.pid", scenario.MTAUnit), []fault{
 		redirected(addr, port),
 		held(addr, port),
 		full("/srv/mail"),
@@ -84,14 +103,13 @@ func mtaFaults() []fault {
 		claimed(addr),
 		broken("/etc/postfix-mx/main.cf", "mail_owner = nobody-of-that-name"),
 		unmounted(1, "/srv/mail"),
-	}
+	}...)
 }
 
 func storeFaults() []fault {
 	const addr, port = scenario.StoreAddr4, 143
 	const index = "/srv/store/u1/mail/mailboxes/INBOX/dbox-Mails"
-	return []fault{
-		stopped("/run/dovecot-store/master.pid"),
+	return append(stopped("/run/dovecot-store/master.pid", scenario.StoreUnit), []fault{
 		redirected(addr, port),
 		held(addr, port),
 		full("/srv/store"),
@@ -102,7 +120,7 @@ func storeFaults() []fault {
 		{name: "index of a mailbox broken",
 			plant: "printf 'Subject: x\\n\\nx\\n' | doveadm -c /etc/dovecot-store/dovecot.conf save -u u1; for f in " + index + "/dovecot.index*; do head -c 4096 /dev/urandom >$f; done",
 			mend:  "rm -f " + index + "/dovecot.index*; doveadm -c /etc/dovecot-store/dovecot.conf force-resync -u u1 INBOX"},
-	}
+	}...)
 }
 
 // change changes the directory's own configuration.
@@ -127,15 +145,14 @@ func directoryFaults() []fault {
 	readOnly := func(value string) string {
 		return change("dn: olcDatabase={1}mdb,cn=config\nchangetype: modify\nreplace: olcReadOnly\nolcReadOnly: " + value)
 	}
-	return []fault{
-		stopped("/run/mailha-slapd/mailha-ldap.pid"),
+	return append(stopped("/run/mailha-slapd/mailha-ldap.pid", scenario.DirectoryUnit), []fault{
 		redirected(addr, port),
 		held(addr, port),
-		full(scenario.DirectoryData),
+		fullDatabase(),
 		expired(addr, port, "ldap", change("dn: cn=config\nchangetype: modify\nreplace: olcTLSCertificateFile\nolcTLSCertificateFile: /etc/bench/live.pem")),
 		claimed(addr),
 		broken("/etc/mailha-ldap/cn=config/olcDatabase={1}mdb.ldif", "olcNonsense: x"),
 		unmounted(3, scenario.DirectoryData),
 		{name: "database read-only", plant: readOnly("TRUE"), mend: readOnly("FALSE")},
-	}
+	}...)
 }

@@ -114,13 +114,15 @@ func (th theatre) ask(ctx context.Context, s subject, f fault, row *Row, ours, t
 		return err
 	}
 	if f.restart {
-		if err := errors.Join(th.drive(ctx, s.ours, []string{"stop"}), th.start(ctx, s, s.theirs)); err != nil {
+		// Their agent for the service leaves the addresses to others.
+		if err := errors.Join(th.drive(ctx, s.ours, []string{"stop"}), th.run(ctx, th.Node, own(s.addrs...)), th.start(ctx, s, s.theirs)); err != nil {
 			return err
 		}
 	}
 	row.Theirs, err = th.look(ctx, theirs)
 	if f.restart && err == nil {
 		_, _, err = th.call(ctx, s.theirs, "stop", 0)
+		err = errors.Join(err, th.run(ctx, th.Node, disown(s.addrs...)))
 	}
 	return err
 }

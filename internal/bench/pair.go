@@ -46,6 +46,15 @@ func own(addrs ...string) string {
 	return script
 }
 
+// disown takes them away.
+func disown(addrs ...string) string {
+	script := "set -eu"
+	for _, a := range addrs {
+		script += "\nip addr flush to " + a
+	}
+	return script
+}
+
 // usualDovecot makes the store the instance that the neighbours' agent monitors,
 // whatever parameters it is given.
 const usualDovecot = `ln -sfn /etc/dovecot-store/dovecot.conf /etc/dovecot/dovecot.conf`

@@ -4,6 +4,7 @@ package bench
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/mailha/mailha/internal/lab"
 	"github.com/mailha/mailha/internal/scenario"
@@ -19,7 +20,8 @@ type watch struct {
 // subject is a service with its address, those who watch it, and what befalls it.
 type subject struct {
 	service string
-	ours    agent
+	addrs   []string // of the service
+	ours    agent    // given them below
 	roles   bool
 	theirs  agent // for the same service
 	depths  []int // of ours
@@ -37,9 +39,6 @@ type fault struct {
 	restart     bool // the service is started, by each set of agents, while it is there
 }
 
-// at gives an agent of ours its secondary addresses.
-func (a agent) at(addr4, addr6 string) agent { return a.with("ip", addr4+" "+addr6) }
-
 // ipaddr2 watches an address that is there.
 func ipaddr2(addr string) watch {
 	return watch{name: "heartbeat:IPaddr2", agent: agent{"heartbeat/IPaddr2", map[string]string{"ip": addr, "cidr_netmask": "32", "nic": "eth0"}}}
@@ -55,35 +54,35 @@ func filesystem(disk int, dir string) []watch {
 func subjects() []subject {
 	all := []subject{
 		{
-			service: "vip", ours: agent{"mailha/vip", map[string]string{"ip": "10.77.0.60", "nic": "eth0"}}, depths: []int{0},
+			service: "vip", addrs: []string{"10.77.0.60"}, ours: agent{Type: "mailha/vip"}, depths: []int{0},
 			peers:  []watch{ipaddr2("10.77.0.60")},
 			faults: []fault{claimed("10.77.0.60")},
 		},
 		{
-			service: "mta (Postfix)", ours: mta().at(scenario.MTAAddr4, scenario.MTAAddr6).with("drain_timeout", "1s"), theirs: postfix(), depths: []int{0, 10, 20},
+			service: "mta (Postfix)", addrs: []string{scenario.MTAAddr4, scenario.MTAAddr6}, ours: mta().with("drain_timeout", "1s"), theirs: postfix(), depths: []int{0, 10, 20},
 			peers:   append([]watch{{"heartbeat:postfix", postfix(), 0}, ipaddr2(scenario.MTAAddr4)}, filesystem(1, "/srv/mail")...),
 			prepare: `postconf -c /etc/postfix-mx -e smtpd_tls_security_level=may smtpd_tls_cert_file=/etc/bench/live.pem smtpd_tls_key_file=/etc/bench/live.pem`,
 			other:   own(scenario.DirectoryAddr4),
 			faults:  mtaFaults(),
 		},
 		{
-			service: "store (Dovecot)", ours: store().at(scenario.StoreAddr4, scenario.StoreAddr6), theirs: dovecot(), depths: []int{0, 10, 20},
+			service: "store (Dovecot)", addrs: []string{scenario.StoreAddr4, scenario.StoreAddr6}, ours: store(), theirs: dovecot(), depths: []int{0, 10, 20},
 			peers:   append([]watch{{"heartbeat:dovecot", dovecot(), 0}, ipaddr2(scenario.StoreAddr4)}, filesystem(2, "/srv/store")...),
 			prepare: usualDovecot + `; sed -i 's|^ssl = no|ssl = yes\nssl_cert = </etc/bench/live.pem\nssl_key = </etc/bench/live.pem|' /etc/dovecot-store/dovecot.conf`,
 			other:   own(scenario.DirectoryAddr4),
 			faults:  storeFaults(),
 		},
 		{
-			service: "directory (OpenLDAP)", ours: directory().at(scenario.DirectoryAddr4, scenario.DirectoryAddr6), roles: true, theirs: slapd(), depths: []int{0, 10, 20},
+			service: "directory (OpenLDAP)", addrs: []string{scenario.DirectoryAddr4, scenario.DirectoryAddr6}, ours: directory(), roles: true, theirs: slapd(), depths: []int{0, 10, 20},
 			peers:   append([]watch{{"heartbeat:slapd", slapd().with("services", "ldap://"+scenario.DirectoryAddr4), 0}, ipaddr2(scenario.DirectoryAddr4)}, filesystem(3, scenario.DirectoryData)...),
 			prepare: offerLDAPTLS,
-			other:   "ip addr del " + scenario.DirectoryAddr4 + "/32 dev eth0 2>/dev/null || :",
+			other:   disown(scenario.DirectoryAddr4),
 			faults:  directoryFaults(),
 		},
 	}
 	var there []subject
 	for _, s := range all {
-		if s.ours.shipped() {
+		if s.ours = s.ours.with("ip", strings.Join(s.addrs, " ")); s.ours.shipped() {
 			there = append(there, s)
 		}
 	}
