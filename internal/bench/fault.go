@@ -12,7 +12,9 @@ import (
 // stopped are processes that live and do nothing: the main one, which others may
 // serve without for a while, and all of them.
 func stopped(pidFile, unit string) []fault {
-	all := func(signal string) string { return "systemctl kill --kill-whom=all --signal=" + signal + " '" + unit + "'" }
+	all := func(signal string) string {
+		return "systemctl kill --kill-whom=all --signal=" + signal + " '" + unit + "'"
+	}
 	return []fault{
 		{name: "main process stopped (SIGSTOP)", plant: "kill -STOP $(cat " + pidFile + ")", mend: "kill -CONT $(cat " + pidFile + ")"},
 		{name: "all processes stopped (SIGSTOP)", plant: all("STOP"), mend: all("CONT")},
@@ -94,7 +96,7 @@ func unmounted(disk int, dir string) fault {
 
 func mtaFaults() []fault {
 	const queue, addr, port = "/srv/mail/queue", scenario.MTAAddr4, 25
-	return append(stopped(queue + "/pid/master.pid", scenario.MTAUnit), []fault{
+	return append(stopped(queue+"/pid/master.pid", scenario.MTAUnit), []fault{
 		redirected(addr, port),
 		held(addr, port),
 		full("/srv/mail"),
