@@ -12,7 +12,7 @@ import (
 // A small program is read from disk in no time when a node has just come up,
 // and shows that nothing heavy has crept in under a name that no rule has.
 func TestProgramOfTheAgentsIsSmall(t *testing.T) {
-	const limit = 8_000_000 // bytes
+	const limit = 9_000_000 // bytes; 2 MB of it are TLS, for certificates
 	file := filepath.Join(t.TempDir(), "mailha-ocf")
 	// The way make build does it.
 	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", file, "./cmd/mailha-ocf")
