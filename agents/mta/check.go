@@ -17,14 +17,14 @@ import (
 // Check holds an SMTP dialogue and looks at the queue, and at DepthTransaction
 // follows a message until the queue is done with it.
 func (a *agent) Check(ctx context.Context, f agents.Facts, depth agents.Depth) error {
+	if err := agents.Listens(ctx, f, a.target(f).Port()); err != nil {
+		return err
+	}
 	c, err := probe.DialSMTP(ctx, probe.Target{Addr: a.target(f)})
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	if err := agents.Listens(ctx, f, a.target(f).Port()); err != nil {
-		return err
-	}
 	if err := c.TakesMail(); err != nil {
 		return err
 	}

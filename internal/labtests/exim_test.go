@@ -265,7 +265,7 @@ func TestEximStop(t *testing.T) {
 		{name: "long drain, suspended", r: exim("drain_timeout", "1h"), session: true, script: eximSuspend, timeout: 8 * time.Second},
 		{name: "hardly any time", r: exim(), session: true, timeout: time.Second},
 		{name: "note removed", r: exim(), session: true, script: "rm -r /run/mailha"},
-		{name: "note damaged", r: exim(), script: "echo '{' >/run/mailha/p_mta.json"},
+		{name: "note damaged", r: exim(), script: "echo '{' >/run/mailha/p_mta.note"},
 		{name: "bus gone", r: exim(), session: true, script: busGone},
 		{name: "bus gone, note removed", r: exim(), script: "rm -r /run/mailha; " + busGone},
 		{name: "bus hangs", r: exim(), script: "kill -STOP $(ps -C dbus-daemon -o pid=)", timeout: 10 * time.Second},

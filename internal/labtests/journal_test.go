@@ -35,7 +35,7 @@ func TestJournal(t *testing.T) {
 	staysQuiet(t, n)
 	r.start(t, n)
 	r.monitor(t, n, 20)
-	connect(t, p.Client(), vip4) // and stays
+	connect(t, p.Client(), vip4).begin("half@example.test") // and stays
 	stop := r.stop(t, n)
 	run(t, n, "mv /etc/postfix-mx /root/")
 	r.must(t, n, "monitor", call{}, notRunning) // it may lack anything here

@@ -61,7 +61,8 @@ func (s *system) place(n *lab.Node, addrs []string, units ...string) {
 		}
 	}
 	for _, unit := range units {
-		run(s.t, n, "systemctl start '"+unit+"'")
+		// What an agent's start makes: see mailha-dovecot@.service.
+		run(s.t, n, "install -d /run/mailha/permits; touch '/run/mailha/permits/"+unit+"'; systemctl start '"+unit+"'")
 	}
 }
 
