@@ -57,6 +57,7 @@ install: build ## install below DESTDIR
 	install -d $(DESTDIR)$(OCFDIR)/mailha
 	for a in $(AGENTS); do ln -sf $(SBINDIR)/mailha-ocf $(DESTDIR)$(OCFDIR)/mailha/$$a; done
 	install -D -m 0644 -t $(DESTDIR)$(UNITDIR) contrib/systemd/*.service
+	install -D -m 0755 -t $(DESTDIR)$(PREFIX)/lib/mailha/recover contrib/recover/*
 	install -D -m 0644 -t $(DESTDIR)$(MANDIR)/man7 man/*.7
 	install -D -m 0644 -t $(DESTDIR)$(MANDIR)/man8 man/*.8
 
@@ -64,6 +65,7 @@ uninstall: ## remove what install put there
 	for a in $(AGENTS); do rm -f $(DESTDIR)$(OCFDIR)/mailha/$$a; done
 	rm -f $(DESTDIR)$(SBINDIR)/mailha-ocf
 	for f in contrib/systemd/*.service; do rm -f $(DESTDIR)$(UNITDIR)/$$(basename $$f); done
+	rm -rf $(DESTDIR)$(PREFIX)/lib/mailha/recover
 	for f in man/*.7; do rm -f $(DESTDIR)$(MANDIR)/man7/$$(basename $$f); done
 	for f in man/*.8; do rm -f $(DESTDIR)$(MANDIR)/man8/$$(basename $$f); done
 

@@ -7,7 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/mailha/mailha/agents/process"
 	"github.com/mailha/mailha/agents/unit"
@@ -110,20 +114,23 @@ func (s *Service) cutsCleanly() bool {
 
 // noteCleanEnd does not fail a stop: without the mark the next start only takes
 // longer.
-func (s *Service) noteCleanEnd(facts Facts) {
+func (s *Service) noteCleanEnd(ctx context.Context, facts Facts) {
 	r, ok := s.steps.(Recoverer)
 	if !ok {
 		return
 	}
-	if err := noteCleanEnd(r, facts); err != nil {
+	if err := noteCleanEnd(ctx, r, facts); err != nil {
 		s.log.Warn("cannot note the clean end; the next start will look for damage", "error", err)
 	}
 }
 
-func noteCleanEnd(r Recoverer, facts Facts) error {
+func noteCleanEnd(ctx context.Context, r Recoverer, facts Facts) error {
 	path := r.MarkPath(facts)
 	if path == "" {
 		return nil
+	}
+	if err := flush(ctx, filepath.Dir(path)); err != nil {
+		return err
 	}
 	m, found, err := loadMark(path)
 	if err != nil {
@@ -139,4 +146,34 @@ func noteCleanEnd(r Recoverer, facts Facts) error {
 	}
 	m.Clean = true
 	return m.save(path)
+}
+
+// flush has the file system that dir is on write everything to its disk. Not all
+// services do so with their data, and a power cut right after the stop must not
+// leave a mark that knows better than the data. It may take half of the time that
+// is left.
+func flush(ctx context.Context, dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("write all data to disk: %w", err)
+	}
+	if end, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(end)/2)
+		defer cancel()
+	}
+	done := make(chan error, 1)
+	go func() { // nothing ends it before it is done
+		defer f.Close()
+		done <- unix.Syncfs(int(f.Fd()))
+	}()
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if err != nil {
+		return fmt.Errorf("write all data to disk: %w", err)
+	}
+	return nil
 }

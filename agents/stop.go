@@ -52,10 +52,12 @@ func (s *Service) stop(ctx context.Context, rec record, noted bool, times budget
 	}
 	s.show(rec, Status{Phase: Stopping})
 	forced, stopErr := s.stopUnit(ctx, rec.Facts, times.Kill)
+	releaseErr := s.release(ctx, rec)
 	if clean && !forced && stopErr == nil {
-		s.noteCleanEnd(rec.Facts)
+		// Clients do not wait for that any more; what unmounts the file system would.
+		s.noteCleanEnd(ctx, rec.Facts)
 	}
-	if err := errors.Join(stopErr, s.release(ctx, rec)); err != nil {
+	if err := errors.Join(stopErr, releaseErr); err != nil {
 		return err
 	}
 	if !noted && len(rec.Addresses) == 0 {

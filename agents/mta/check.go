@@ -17,10 +17,12 @@ import (
 // Check holds an SMTP dialogue and looks at the queue, and at DepthTransaction
 // follows a message until the queue is done with it.
 func (a *agent) Check(ctx context.Context, f agents.Facts, depth agents.Depth) error {
-	if err := agents.Listens(ctx, f, a.target(f).Port()); err != nil {
+	target := a.target(f)
+	// Before it is called: a stranger has no use for that.
+	if err := agents.Listens(ctx, f, target.Port()); err != nil {
 		return err
 	}
-	c, err := probe.DialSMTP(ctx, probe.Target{Addr: a.target(f)})
+	c, err := probe.DialSMTP(ctx, probe.Target{Addr: target})
 	if err != nil {
 		return err
 	}
