@@ -152,9 +152,10 @@ func (th theatre) restore(ctx context.Context, s subject, f fault) error {
 	return th.untilWell(ctx, s)
 }
 
-// untilWell waits until all monitors say so.
+// untilWell waits until all monitors say so. A claim of an address is remembered
+// for a while after it has ended.
 func (th theatre) untilWell(ctx context.Context, s subject) error {
-	const patience = 20 * time.Second
+	const patience = 45 * time.Second
 	ours, theirs := s.watches()
 	for end := time.Now().Add(patience); ; {
 		var unwell []string

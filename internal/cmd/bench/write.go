@@ -110,9 +110,21 @@ whether a process lives (postfix, dovecot), whether a server answers a search
 (slapd), and whether an address is on this node (IPaddr2). They were never meant
 to see most of this; services are often watched from outside the cluster as
 well. ocf:heartbeat:Filesystem is what most clusters run beside the service,
-with either set of agents: what it sees need not be seen by another. A monitor
-that notices nothing is right where clients notice nothing: a running service
-has read its configuration, and some products mend a broken index by themselves.
+with either set of agents: what it sees need not be seen by another.
+
+Where clients do suffer, as from a full disk or a queue that cannot be written, a
+"no" is a gap, whosever it is. It is none where clients notice nothing either: a
+running service has read its configuration and keeps its files open, Postfix goes
+on for a while with the processes that it has when its main one is stopped, and
+Dovecot mends a broken index when it meets one. What is lost then is the warning
+before the next restart. heartbeat:postfix runs the product's own check of
+configuration and directories every time, at the price that
+[benchmarks.md](benchmarks.md) has under "Calls".
+
+After "started while another program holds the port" each set of agents has tried
+a start itself, in vain, and the monitors say what came of it. A claim of an
+address is remembered for half a minute, so that a cluster manager that looks
+every ten seconds hears of one that lasted for a moment.
 `
 
 // writeFaults writes the part that has files of its own.
