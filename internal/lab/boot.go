@@ -75,6 +75,7 @@ func (n *Node) nspawn(notify string) (*exec.Cmd, error) {
 	argv := []string{
 		"nsenter", "--net=" + filepath.Join(netnsDir, lanNS(n.lab.name)), "--",
 		"systemd-nspawn", "--quiet", "--boot", "--settings=no",
+		"--system-call-filter=pidfd_getfd pidfd_open", // as on a machine; nspawn's own list is older
 		"--directory=" + n.root(), "--machine=" + n.name,
 		"--register=no", "--keep-unit",
 		"--private-network", "--network-bridge=" + bridge,
