@@ -16,6 +16,7 @@ var agents = []string{"vip", "mta", "internet-agent", "store", "service"}
 // ocf-tester is the resource-agents project's own test of an agent.
 func TestOCFTester(t *testing.T) {
 	n := newStore(t, lab.Config{Disk: true}).node
+	furnishReplica(t, n, 1, 1)
 	for _, tt := range []struct {
 		name string
 		r    resource
