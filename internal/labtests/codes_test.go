@@ -22,6 +22,8 @@ var anyCode codes
 // ban the node, and a stop has nothing to do.
 func TestCodesWhereNothingRuns(t *testing.T) {
 	n := newStore(t, lab.Config{}).node
+	furnishReplica(t, n, 1, 1)
+	const database = ldapConfig + "/cn=config/olcDatabase={1}mdb.ldif"
 	for _, tt := range []struct {
 		name       string
 		r          resource
@@ -40,6 +42,26 @@ func TestCodesWhereNothingRuns(t *testing.T) {
 			start: codes{success}, monitor: codes{notRunning}, validate: codes{success}, validate10: codes{success}},
 		{name: "nothing wrong, vip", r: vip(),
 			start: codes{success}, monitor: codes{notRunning}, validate: codes{success}, validate10: codes{success}},
+
+		{name: "nothing wrong, directory", r: directory(),
+			start: codes{success}, monitor: codes{notRunning}, validate: codes{success}, validate10: codes{success}},
+
+		{name: "slapd missing", r: directory(), arrange: "mv /usr/sbin/slapd /root/", undo: "mv /root/slapd /usr/sbin/",
+			start: codes{installed}, monitor: codes{installed, notRunning}, validate: codes{success}, validate10: codes{installed}},
+		{name: "directory's configuration missing", r: directory(), arrange: "mv " + ldapConfig + " /root/", undo: "mv /root/mailha-ldap /etc/",
+			start: codes{installed}, monitor: codes{installed, notRunning}, validate: codes{success}, validate10: codes{installed}},
+		{name: "directory's configuration broken", r: directory(), arrange: "cp '" + database + "' /root/; echo 'olcSyncrepl: nonsense' >>'" + database + "'", undo: "cp /root/olcDatabase* '" + database + "'; chown openldap: '" + database + "'",
+			start: codes{args}, monitor: codes{args, notRunning}, validate: codes{success}, validate10: codes{args}},
+		{name: "directory's data missing", r: directory(), arrange: "mv /srv/mail/ldap /root/", undo: "mv /root/ldap /srv/mail/",
+			start: codes{installed}, monitor: codes{installed, notRunning}, validate: codes{success}, validate10: codes{installed}},
+		{name: "directory without a socket for root", r: directory("urls", "ldap:///"),
+			start: codes{args}, monitor: codes{args, notRunning}, validate: codes{success}, validate10: codes{args}},
+		{name: "directory listens on what is no URL", r: directory("urls", "http://x"),
+			start: codes{configured}, monitor: codes{configured, notRunning}, validate: codes{configured}, validate10: codes{configured}},
+		{name: "directory has a name without a password", r: directory("check_bind_dn", "cn=x"),
+			start: codes{configured}, monitor: codes{notRunning}, validate: codes{configured}, validate10: codes{configured}},
+		{name: "directory's address is nonsense", r: directory("ip", "nonsense"),
+			start: codes{configured}, monitor: codes{configured, notRunning}, validate: codes{configured}, validate10: codes{configured}},
 
 		{name: "software missing", r: mta(), arrange: "mv /usr/sbin/postfix /root/", undo: "mv /root/postfix /usr/sbin/",
 			start: codes{installed}, monitor: codes{installed, notRunning}, validate: codes{success}, validate10: codes{installed}},
@@ -162,6 +184,23 @@ func TestCodesOfOtherCalls(t *testing.T) {
 			r.stop(t, n)
 		})
 	}
+	r := directory()
+	furnishReplica(t, n, 1, 1)
+	for _, action := range []string{"notify", "migrate_to", "migrate_from", "reload", "status", "Promote"} {
+		t.Run(r.agent+" "+action, func(t *testing.T) { r.must(t, n, action, call{}, unimplemented) })
+	}
+	t.Run(r.agent+" by nobody", func(t *testing.T) {
+		for _, action := range []string{"start", "monitor", "promote", "reload-agent"} {
+			r.must(t, n, action, call{nobody: true}, perm)
+		}
+		for _, action := range []string{"stop", "demote"} {
+			r.must(t, n, action, call{nobody: true}, generic)
+		}
+	})
+	t.Run(r.agent+" not running", func(t *testing.T) {
+		r.must(t, n, "reload-agent", call{}, generic, notRunning)
+		r.stop(t, n)
+	})
 	bare(t, n)
 }
 
@@ -169,6 +208,7 @@ func TestCodesOfOtherCalls(t *testing.T) {
 // here": Pacemaker would start it elsewhere.
 func TestCodesWhereItRuns(t *testing.T) {
 	n := newStore(t, lab.Config{}).node
+	furnishReplica(t, n, 1, 1)
 	// Not master alone: a smtpd that waits for clients serves them without it.
 	const suspend = `kill -STOP $(ps -C master,smtpd -o pid=)`
 	for _, tt := range []struct {
@@ -183,6 +223,22 @@ func TestCodesWhereItRuns(t *testing.T) {
 		{name: "well, mta", r: mta(), monitor: codes{success}, depth10: codes{success}},
 		{name: "well, service", r: service("plain.service"), monitor: codes{success}, depth10: codes{success}},
 		{name: "well, vip", r: vip(), monitor: codes{success}, depth10: codes{success}},
+
+		{name: "well, directory", r: directory(), monitor: codes{success}, depth10: codes{success}},
+		{name: "directory suspended", r: directory(), arrange: suspendLDAP,
+			monitor: codes{success, generic}, depth10: codes{generic}},
+		{name: "slapd missing", r: directory(), arrange: "mv /usr/sbin/slapd /root/", undo: "mv /root/slapd /usr/sbin/",
+			monitor: codes{success, generic}, depth10: codes{success, generic}},
+		{name: "directory's configuration missing", r: directory(), arrange: "mv " + ldapConfig + " /root/", undo: "mv /root/mailha-ldap /etc/",
+			monitor: codes{success, generic}, depth10: codes{success, generic}},
+		{name: "directory's configuration and note missing", r: directory(), arrange: "mv " + ldapConfig + " /root/; rm /run/mailha/*.note", undo: "mv /root/mailha-ldap /etc/",
+			monitor: codes{success, generic}, depth10: codes{success, generic}},
+		{name: "directory's note damaged", r: directory(), arrange: "echo '{' >/run/mailha/p_dir.note",
+			monitor: codes{generic}, depth10: codes{generic}},
+		{name: "directory's parameters bad", r: directory(), now: directory("ip", "nonsense"),
+			monitor: codes{generic}, depth10: codes{generic}},
+		{name: "directory's address here", r: directory(), arrange: "ip addr add " + vip4 + "/32 dev eth0",
+			monitor: codes{failedPromoted}, depth10: codes{failedPromoted}},
 
 		{name: "suspended", r: mta(), arrange: suspend,
 			monitor: codes{success, generic}, depth10: codes{generic}},

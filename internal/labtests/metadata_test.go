@@ -11,7 +11,7 @@ import (
 
 const agentsDir = "/usr/lib/ocf/resource.d/mailha/"
 
-var agents = []string{"vip", "mta", "internet-agent", "store", "service"}
+var agents = []string{"vip", "mta", "internet-agent", "store", "directory", "service"}
 
 // ocf-tester is the resource-agents project's own test of an agent.
 func TestOCFTester(t *testing.T) {
@@ -26,6 +26,8 @@ func TestOCFTester(t *testing.T) {
 		{name: "mta with addresses", r: mta()},
 		{name: "store", r: resource{"store", "mailboxes", params{"config_dir": storeConfig, "mail_dir": storeDir}}},
 		{name: "store with addresses", r: store()},
+		{name: "directory", r: directory("ip", "")},
+		{name: "directory with addresses", r: directory()},
 		{name: "service", r: resource{"service", "greylist", params{"unit": "postgrey.service", "ports": "10023"}}},
 		{name: "service with addresses", r: service("postgrey.service", "ports", "10023")},
 	} {

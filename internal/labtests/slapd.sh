@@ -72,8 +72,8 @@ EOT
 			"retry=\"1 +\" network-timeout=2 keepalive=5:3:2" \
 			"bindmethod=simple binddn=cn=replica,$suffix credentials=\"secret of the replicas\""
 	done
+	[ "$replicas" = 1 ] || echo "olcMultiProvider: TRUE"
 	cat <<EOT
-olcMultiProvider: TRUE
 
 dn: olcOverlay=syncprov,olcDatabase={1}mdb,cn=config
 objectClass: olcOverlayConfig

@@ -24,6 +24,7 @@ type torture struct {
 	furnish func(testing.TB, *lab.Node)     // what else the node needs; nil: nothing
 	local   bool                            // the queue is on the node's own disk, not on the shared one
 	session bool                            // a client is in the middle of a message
+	promote bool                            // it is promoted
 	script  string                          // what happens on the node
 	host    func(t *testing.T, n *lab.Node) // what happens from outside
 	timeout time.Duration                   // of the stop; 0: 20 s
@@ -128,6 +129,9 @@ func (tt torture) run(t *testing.T) {
 		tt.furnish(t, n)
 	}
 	tt.r.start(t, n)
+	if tt.promote {
+		tt.r.must(t, n, "promote", call{}, success)
+	}
 	if tt.session {
 		connect(t, p.Client(), vip4).begin("someone@example.test")
 	}
