@@ -6,11 +6,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // mark lies beside a service's data and says who ran them last and how that
@@ -24,13 +28,28 @@ type mark struct {
 	Identity string    `json:"identity,omitempty"` // of the data, once clean
 }
 
-// loadMark returns an empty mark, with found false, if there is none or a power
-// cut tore it: nothing is known then, which is not the same as a clean end.
+// loadMark returns an empty mark, with found false, if there is none, if a power
+// cut tore it, or if somebody else has written it, who may be the owner of the
+// directory: nothing is known then, which is not the same as a clean end.
 func loadMark(path string) (m mark, found bool, err error) {
-	data, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ELOOP) {
 		return mark{}, false, nil
 	}
+	if err != nil {
+		return mark{}, false, fmt.Errorf("read the mark of the last run: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return mark{}, false, fmt.Errorf("read the mark of the last run: %w", err)
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || !info.Mode().IsRegular() || int(st.Uid) != os.Geteuid() {
+		return mark{}, false, nil
+	}
+	const most = 1 << 16 // bytes
+	data, err := io.ReadAll(io.LimitReader(f, most))
 	if err != nil {
 		return mark{}, false, fmt.Errorf("read the mark of the last run: %w", err)
 	}
@@ -40,14 +59,31 @@ func loadMark(path string) (m mark, found bool, err error) {
 	return m, true, nil
 }
 
-// save replaces the mark in one step that outlives a power cut.
+// use saves the mark in place of an earlier one, of which nothing may be left: if
+// it cannot be saved, as on a full disk, there is no mark.
+func (m mark) use(path string) (saved bool, err error) {
+	saveErr := m.save(path)
+	if saveErr == nil || errors.Is(saveErr, fs.ErrNotExist) { // the directory comes with the first run
+		return saveErr == nil, nil
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, errors.Join(saveErr, err)
+	}
+	return false, nil
+}
+
+// save replaces the mark in one step that outlives a power cut. It follows no link
+// that somebody may have put in its way.
 func (m mark) save(path string) error {
 	data, err := json.Marshal(m)
 	if err != nil {
 		return fmt.Errorf("mark the run: %w", err)
 	}
 	tmp := path + ".new"
-	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("mark the run: %w", err)
+	}
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_EXCL|os.O_WRONLY|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return fmt.Errorf("mark the run: %w", err)
 	}

@@ -4,9 +4,7 @@ package agents
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -45,8 +43,10 @@ func (s *Service) tidy(ctx context.Context, facts Facts, state unit.State) error
 		}
 		// Before anything else: whatever becomes of this start, and be it a power
 		// cut, the clean end is used up.
-		if err := next.save(path); err != nil && !errors.Is(err, fs.ErrNotExist) { // the directory comes with the first run
+		if saved, err := next.use(path); err != nil {
 			return err
+		} else if !saved {
+			s.log.Warn("the run cannot be marked; the next start will look for damage", "path", path)
 		}
 	}
 	clean := found && last.Clean && s.same(r, facts, last)
@@ -66,6 +66,23 @@ func (s *Service) tidy(ctx context.Context, facts Facts, state unit.State) error
 		s.log.Info("nothing is known about a last run; recovered before the start", "did", did, "took", took)
 	}
 	return nil
+}
+
+// mend has what a recovery found put right with the help of the service itself,
+// before its clients come in. That it fails is no reason to keep them all out.
+func (s *Service) mend(ctx context.Context, facts Facts) {
+	m, ok := s.steps.(Mender)
+	if !ok {
+		return
+	}
+	begin := time.Now()
+	did, err := m.Mend(ctx, facts)
+	took := time.Since(begin).Round(time.Millisecond)
+	if err != nil {
+		s.log.Warn("not everything could be repaired", "did", did, "error", err, "took", took)
+	} else if did != "" {
+		s.log.Warn("repaired before clients come in", "did", did, "took", took)
+	}
 }
 
 // markRun sees to it that a run has its mark: the first one makes the place for

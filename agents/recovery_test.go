@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
 )
 
@@ -108,11 +109,86 @@ func TestMarkThatCannotBeWritten(t *testing.T) {
 		t.Errorf("after the first run: %+v", m)
 	}
 	s, units, r := newRecoverable(t)
-	if err := os.MkdirAll(filepath.Join(r.MarkPath(Facts{})+".new", "in the way"), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(r.MarkPath(Facts{}), "in the way"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Start(t.Context()); err == nil || units.active == "active" {
 		t.Errorf("started: %v", err)
+	}
+}
+
+// A mark that cannot be replaced is taken away, as on a full disk: a start must not
+// fail for that, and the next one must not believe it.
+func TestMarkOnAFullDisk(t *testing.T) {
+	s, _, r := newRecoverable(t)
+	cycle(t, s)
+	if err := os.MkdirAll(filepath.Join(r.MarkPath(Facts{})+".new", "in the way"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	cycle(t, s)
+	cycle(t, s)
+	if want := []bool{false, true, false}; !slices.Equal(r.clean, want) {
+		t.Errorf("clean: %v, want %v", r.clean, want)
+	}
+}
+
+// Whoever owns the directory cannot make a start believe him, or write elsewhere.
+func TestMarkOfSomebodyElse(t *testing.T) {
+	const forged = `{"epoch":7,"clean":true,"identity":"1"}`
+	elsewhere := filepath.Join(t.TempDir(), "elsewhere")
+	for name, forge := range map[string]func(path string) error{
+		"a file of his": func(path string) error {
+			return errors.Join(os.WriteFile(path, []byte(forged), 0o600), os.Chown(path, 1234, 1234))
+		},
+		"a link": func(path string) error {
+			return errors.Join(os.WriteFile(elsewhere, []byte(forged), 0o600), os.Symlink(elsewhere, path))
+		},
+		"a pipe": func(path string) error { return syscall.Mkfifo(path, 0o600) },
+		"a link to write": func(path string) error {
+			return errors.Join(os.WriteFile(elsewhere, []byte(forged), 0o600), os.Symlink(elsewhere, path+".new"))
+		},
+		"something of his": func(path string) error {
+			return errors.Join(os.WriteFile(path+".new", nil, 0o600), os.Chown(path+".new", 1234, 1234))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, _, r := newRecoverable(t)
+			if err := forge(r.MarkPath(Facts{})); err != nil {
+				t.Fatal(err)
+			}
+			cycle(t, s)
+			if m := r.mark(t); !slices.Equal(r.clean, []bool{false}) || m.Epoch != 1 || !m.Clean {
+				t.Errorf("clean %v, mark %+v", r.clean, m)
+			}
+			if info, err := os.Lstat(r.MarkPath(Facts{})); err != nil || !info.Mode().IsRegular() || info.Sys().(*syscall.Stat_t).Uid != 0 {
+				t.Errorf("the mark is %v, %v", info, err)
+			}
+			if data, err := os.ReadFile(elsewhere); err == nil && string(data) != forged {
+				t.Errorf("written elsewhere: %q", data)
+			}
+			_ = os.Remove(elsewhere)
+		})
+	}
+}
+
+// mender repairs once the service answers.
+type mender struct {
+	recoverable
+	mended []string // the unit's calls so far, when it was asked to
+	units  *doubleUnits
+}
+
+func (m *mender) Mend(context.Context, Facts) (string, error) {
+	m.mended = slices.Clone(m.units.calls)
+	return "one", errors.New("not the other")
+}
+
+func TestMend(t *testing.T) {
+	units := &doubleUnits{}
+	m := &mender{recoverable: recoverable{doubleSteps: doubleSteps{facts: Facts{Unit: "x.service"}}, dir: t.TempDir()}, units: units}
+	s := NewService(Env{Instance: "x", StateDir: t.TempDir(), Units: units}, m)
+	if err := s.Start(t.Context()); err != nil || !slices.Equal(m.mended, []string{"start"}) {
+		t.Errorf("%v, mended after %q", err, m.mended)
 	}
 }
 

@@ -258,6 +258,7 @@ func (s *Service) bringUp(ctx context.Context, set *vip.Set, rec record, state u
 		return err
 	}
 	s.markRun(rec.Facts)
+	s.mend(ctx, rec.Facts)
 	// Nobody may meet it in another role than its own.
 	if roles, ok := s.steps.(Roles); ok {
 		if err := roles.SetRole(ctx, rec.Facts, RoleUnpromoted); err != nil {

@@ -33,8 +33,8 @@ type Steps interface {
 // was finished and nothing had to be killed.
 type Recoverer interface {
 	// MarkPath is the file that tells how the last run of these data ended. It
-	// lies beside them and goes where they go, in a directory that only root
-	// can write to. Empty: these data can have no mark.
+	// lies beside them and goes where they go. Of others' files in its place nothing
+	// is believed. Empty: these data can have no mark.
 	MarkPath(f Facts) string
 	// Identity is another one when the data are not those that a clean end left,
 	// but were restored from a copy. It may be empty.
@@ -43,6 +43,16 @@ type Recoverer interface {
 	// was not, and when nothing is known about the last end. It returns what it
 	// did in a few words; empty: there was nothing to do.
 	Recover(ctx context.Context, f Facts, clean bool) (did string, err error)
+}
+
+// Mender is implemented by Steps that repair some of what a recovery has found with
+// the help of the running service.
+type Mender interface {
+	// Mend is called once the service answers, with its gate still closed. Clients wait
+	// meanwhile, so that it takes a part of the time only, and tells what it did not
+	// come to as an error. It returns what it did in a few words; empty: there was
+	// nothing to do.
+	Mend(ctx context.Context, f Facts) (did string, err error)
 }
 
 // Dismisser is implemented by Steps that can end idle sessions in the way that

@@ -50,6 +50,8 @@ type agent struct {
 	marker   agents.Text
 	onRoot   agents.Bool
 	certDays agents.Number
+
+	torn []damage // indexes that the recovery before this start has found
 }
 
 func newAgent(env agents.Env) *agent {

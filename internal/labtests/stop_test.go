@@ -132,7 +132,11 @@ func (tt torture) run(t *testing.T) {
 	if tt.promote {
 		tt.r.must(t, n, "promote", call{}, success)
 	}
-	if tt.session {
+	switch {
+	case tt.session && tt.r.agent == "store":
+		imapSession(t, p.Client(), "993", "u1").write("b APPEND INBOX {1000+}\nSubject: half\n\n")
+		idling(t, p.Client(), "143", "u2")
+	case tt.session:
 		connect(t, p.Client(), vip4).begin("someone@example.test")
 	}
 	if tt.script != "" {
@@ -193,7 +197,7 @@ func hang(t *testing.T, n *lab.Node) {
 	}
 }
 
-// freeze makes Postfix's processes unkillable until the lab is taken down: a
+// freeze makes the daemons' processes unkillable until the lab is taken down: a
 // group of the freezer (cgroups(7) version 1) lets a signal in when it thaws.
 func freeze(t *testing.T, n *lab.Node) {
 	t.Helper()
@@ -212,7 +216,7 @@ func freeze(t *testing.T, n *lab.Node) {
 	}
 	for _, pid := range strings.Fields(string(procs)) {
 		comm, _ := os.ReadFile("/proc/" + pid + "/comm")
-		if slices.Contains([]string{"master", "qmgr", "smtpd", "pickup"}, strings.TrimSpace(string(comm))) {
+		if slices.Contains([]string{"master", "qmgr", "smtpd", "pickup", "dovecot", "anvil", "log"}, strings.TrimSpace(string(comm))) {
 			if err := os.WriteFile(filepath.Join(ice, "cgroup.procs"), []byte(pid), 0); err != nil {
 				t.Fatal(err)
 			}
@@ -221,7 +225,7 @@ func freeze(t *testing.T, n *lab.Node) {
 	if err := os.WriteFile(filepath.Join(ice, "freezer.state"), []byte("FROZEN"), 0); err != nil {
 		t.Fatal(err)
 	}
-	await(t, patience, "Postfix to freeze", func() bool {
+	await(t, patience, "the daemons to freeze", func() bool {
 		state, _ := os.ReadFile(filepath.Join(ice, "freezer.state"))
 		return string(state) == "FROZEN\n"
 	})
