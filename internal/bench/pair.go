@@ -26,11 +26,13 @@ func pairs() []pair {
 			ours: mta(), theirs: postfix(),
 		},
 		{
-			name: "store", peer: "dovecot", prepare: own(scenario.StoreAddr4, scenario.StoreAddr6) + "\n" + usualDovecot,
+			name: "store", peer: "dovecot", prepare: own(scenario.StoreAddr4, scenario.StoreAddr6, scenario.DirectoryAddr4) + "\n" + usualDovecot +
+				"\nsystemctl start '" + scenario.DirectoryUnit + "'", // Dovecot greets nobody before it has found that
 			ours: store(), theirs: dovecot(),
 		},
 		{
-			name: "directory", peer: "slapd", roles: true, prepare: own(scenario.DirectoryAddr4, scenario.DirectoryAddr6),
+			name: "directory", peer: "slapd", roles: true, prepare: own(scenario.DirectoryAddr4, scenario.DirectoryAddr6) +
+				"\nsystemctl stop '" + scenario.DirectoryUnit + "'",
 			ours: directory(), theirs: slapd(),
 		},
 	}
