@@ -136,7 +136,10 @@ func TestStoreDrainWithoutTime(t *testing.T) {
 		t.Errorf("LMTP: %v", err)
 	}
 	bare(t, n)
-	r.start(t, n)
+	// Cut sessions are no unclean end.
+	if a := r.start(t, n); !strings.Contains(a.log, "ended cleanly") {
+		t.Errorf("after a stop that cut sessions: %s", a)
+	}
 	if got := subjects(t, client, "u3", "INBOX"); len(got) > 0 {
 		t.Errorf("half a message: %q", got)
 	}
