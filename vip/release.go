@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,7 +27,11 @@ func (s *Set) Release(ctx context.Context) error {
 		if err := s.waiting().remove(); err != nil {
 			s.log.Warn("rules for absent services not removed", "err", err)
 		}
-		errs = append(errs, s.destroyAll(ctx))
+		// Neither waits for anybody: a caller whose time has just run out gets the proof
+		// all the same.
+		brief, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		errs = append(errs, s.destroyAll(brief))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("release addresses of %q: %w", s.cfg.Owner, err)

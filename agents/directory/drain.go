@@ -49,9 +49,12 @@ func (o *OpenLDAP) drain(ctx context.Context, f agents.Facts, tell func(left int
 	tick := time.NewTicker(askEvery)
 	defer tick.Stop()
 	met, told := time.Now(), time.Time{}
+	best := state{} // of the others, as far as they could be asked
 	for {
 		live, _ := reached(survey(ctx, sources, s, own), own)
-		best := state{}
+		if len(live) > 0 { // a round that time cut short says nothing new
+			best = state{}
+		}
 		for _, q := range live {
 			if !q.has.lacks(own) {
 				return 0, nil
