@@ -69,3 +69,27 @@ func TestStartAsksAgain(t *testing.T) {
 		})
 	}
 }
+
+// reasoned says what is wrong, if it has a second to look.
+type reasoned struct{ doubleSteps }
+
+func (*reasoned) Check(ctx context.Context, _ Facts, _ Depth) error {
+	if end, _ := ctx.Deadline(); time.Until(end) < time.Second {
+		<-ctx.Done()
+		return errors.New("list TCP sockets: too late")
+	}
+	return errors.New("somebody else has the port")
+}
+
+// What a start gives as its reason is not that its own last look was cut off.
+func TestStartSaysWhatWasSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _, _ := newDouble(t)
+		s.steps = &reasoned{doubleSteps: doubleSteps{facts: Facts{Unit: "x.service"}}}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		if err := s.Start(ctx); err == nil || !strings.Contains(err.Error(), "somebody else has the port") {
+			t.Errorf("got %v", err)
+		}
+	})
+}

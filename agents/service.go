@@ -278,11 +278,15 @@ func (s *Service) untilAnswers(ctx context.Context, facts Facts) error {
 	defer tick.Stop()
 	// A dialogue that hangs must not use up the start. One that is only slow, as
 	// with a name server that does not answer, is given more time the next time.
+	var reason error // of the last try that had its time
 	for try := time.Second; ; {
 		tryCtx, cancel := context.WithTimeout(ctx, try)
 		err := s.steps.Check(tryCtx, facts, DepthShallow)
 		if tryCtx.Err() != nil {
 			try *= 2
+		}
+		if reason == nil || ctx.Err() == nil {
+			reason = err
 		}
 		cancel()
 		if err == nil || errors.Is(err, ErrDegraded) {
@@ -294,7 +298,7 @@ func (s *Service) untilAnswers(ctx context.Context, facts Facts) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("unit %s is active but does not answer in time: %w", facts.Unit, err)
+			return fmt.Errorf("unit %s is active but does not answer in time: %w", facts.Unit, reason)
 		case <-tick.C:
 		}
 	}
