@@ -17,8 +17,8 @@ import (
 	"github.com/mailha/mailha/agents/probe"
 )
 
-// Check has each door greet, from DepthProtocol on looks at certificates, and at
-// DepthTransaction delivers a message.
+// Check has each door greet, from DepthProtocol on looks at certificates and room,
+// and at DepthTransaction delivers a message.
 func (a *agent) Check(ctx context.Context, f agents.Facts, depth agents.Depth) error {
 	if len(f.Doors) == 0 {
 		return errors.New("nothing is known of where the store listens: its configuration cannot be read, and no start has noted it")
@@ -28,6 +28,9 @@ func (a *agent) Check(ctx context.Context, f agents.Facts, depth agents.Depth) e
 		days = int(a.certDays)
 	}
 	err := Greet(ctx, f.Doors, days, a.Target(f))
+	if full := full(f.DataDir); depth >= agents.DepthProtocol && full != nil && (err == nil || errors.Is(err, agents.ErrDegraded)) {
+		err = errors.Join(err, fmt.Errorf("%w: %w", agents.ErrDegraded, full))
+	}
 	if depth < agents.DepthTransaction || a.tester.user == "" || err != nil && !errors.Is(err, agents.ErrDegraded) {
 		return err
 	}

@@ -15,8 +15,6 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/mailha/mailha/agents"
 	"github.com/mailha/mailha/agents/probe"
 )
@@ -108,7 +106,10 @@ func (a *agent) transaction(ctx context.Context, f agents.Facts) error {
 		if refusal := (*probe.Refusal)(nil); errors.As(err, &refusal) && refusal.Code == 550 {
 			return untested(err) // there is no such user
 		}
-		return fmt.Errorf("%w%s", err, full(f.DataDir))
+		if full := full(f.DataDir); full != nil {
+			return untested(fmt.Errorf("%w; %w", full, err)) // a restart, here or elsewhere, would only keep readers out
+		}
+		return err
 	}
 	err = a.readBack(ctx, *mailboxes, at, password, token)
 	if err != nil && strings.Contains(err.Error(), "[AUTHENTICATIONFAILED]") {
@@ -128,22 +129,6 @@ func (a *agent) testsHere(ctx context.Context, f agents.Facts) error {
 		return fmt.Errorf("the mailbox of %s is in %s, not below %s", a.tester.user, inbox, f.DataDir)
 	}
 	return nil
-}
-
-// full says of a file system that nothing goes into it any more, which Dovecot does
-// not tell a client.
-func full(dir string) string {
-	const enough = 1 << 20 // bytes
-	var st unix.Statfs_t
-	switch err := unix.Statfs(dir, &st); {
-	case err != nil:
-		return ""
-	case st.Bavail*uint64(st.Bsize) < enough:
-		return "; the file system of " + dir + " is full"
-	case st.Files > 0 && st.Ffree == 0:
-		return "; the file system of " + dir + " has no inodes left"
-	}
-	return ""
 }
 
 // doorOf is a door by which a test can come in, rather one without TLS: a test comes

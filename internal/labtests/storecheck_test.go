@@ -38,7 +38,7 @@ func TestStoreTransaction(t *testing.T) {
 		{name: "LMTP on a unix socket, all with TLS", r: r, code: success,
 			before: `printf 'service lmtp {\n inet_listener lmtp {\n port = 0\n }\n}\nservice imap-login {\n inet_listener imap {\n port = 0\n }\n}\n' >>` + conf},
 
-		{name: "disk full", r: r, spoil: fillDisk, mend: "rm " + mailDir + "/full.*", code: generic, reason: storeDir + " is full"},
+		{name: "disk full", r: r, spoil: fillDisk, mend: "rm " + mailDir + "/full.*", code: degraded, reason: storeDir + " is full"},
 		{name: "mailboxes not writable", r: r, spoil: "chown -R root:root " + storeDir + "/check", mend: "chown -R vmail:vmail " + storeDir + "/check", code: generic, reason: "LMTP"},
 		{name: "index broken", r: r, spoil: "rm -r " + storeDir + "/check/mail/mailboxes/INBOX/dbox-Mails/*; mkdir " + storeDir + "/check/mail/mailboxes/INBOX/dbox-Mails/dovecot.index.log", mend: "rm -r " + storeDir + "/check", code: generic, reason: "Internal error"},
 		{name: "authentication hangs", r: r, spoil: "kill -STOP $(pidof auth)", mend: "kill -CONT $(pidof auth)", code: generic, reason: "in time"},
@@ -67,6 +67,11 @@ func TestStoreTransaction(t *testing.T) {
 				run(t, n, tt.spoil)
 			}
 			a := tt.r.must(t, n, "monitor", c, tt.code)
+			if tt.name == "disk full" { // which needs no message to be seen
+				c.depth = 10
+				a = tt.r.must(t, n, "monitor", c, tt.code)
+				subjects(t, client, "check", "INBOX")
+			}
 			if !strings.Contains(a.reason, tt.reason) {
 				t.Errorf("want %q in the reason: %s", tt.reason, a.reason)
 			}
