@@ -17,7 +17,8 @@ import (
 	"github.com/mailha/mailha/agents/probe"
 )
 
-// Check has each door greet, and from DepthProtocol on looks at certificates.
+// Check has each door greet, from DepthProtocol on looks at certificates and room,
+// and at DepthTransaction delivers a message.
 func (a *agent) Check(ctx context.Context, f agents.Facts, depth agents.Depth) error {
 	if len(f.Doors) == 0 {
 		return errors.New("nothing is known of where the store listens: its configuration cannot be read, and no start has noted it")
@@ -26,7 +27,21 @@ func (a *agent) Check(ctx context.Context, f agents.Facts, depth agents.Depth) e
 	if depth >= agents.DepthProtocol {
 		days = int(a.certDays)
 	}
-	return Greet(ctx, f.Doors, days, a.Target(f))
+	err := Greet(ctx, f.Doors, days, a.Target(f))
+	if full := full(f.DataDir); depth >= agents.DepthProtocol && full != nil && (err == nil || errors.Is(err, agents.ErrDegraded)) {
+		err = errors.Join(err, fmt.Errorf("%w: %w", agents.ErrDegraded, full))
+	}
+	if depth < agents.DepthTransaction || a.tester.user == "" || err != nil && !errors.Is(err, agents.ErrDegraded) {
+		return err
+	}
+	switch failure := a.transaction(ctx, f); {
+	case failure == nil:
+		return err
+	case !errors.Is(failure, agents.ErrDegraded):
+		return failure
+	default:
+		return errors.Join(err, failure)
+	}
 }
 
 // Greet has all doors greet at the same time. Those that do not are named together;

@@ -94,6 +94,9 @@ func (h *house) anyOf(where place, from map[int]netip.Addr, waits map[uint32]boo
 // whereFrom asks Dovecot's anvil process from which address the client of each
 // process comes: what "doveadm who" shows, but without the configuration.
 func whereFrom(ctx context.Context, f agents.Facts) (map[int]netip.Addr, error) {
+	if f.RunDir == "" {
+		return nil, errors.New("nobody knows where Dovecot's own sockets are")
+	}
 	const most = 1 << 20 // sessions
 	lines, err := ask(ctx, filepath.Join(f.RunDir, "anvil"), "VERSION\tanvil\t1\t0\nCONNECT-DUMP\n", most)
 	if err != nil {

@@ -113,6 +113,9 @@ func connected(doors []agents.Door, tcp []socket.TCP, unix []socket.Unix) map[ui
 // processes: what "doveadm service stop" does, but without the configuration. A
 // master that is gone has closed everything.
 func stopService(ctx context.Context, f agents.Facts, service string) error {
+	if f.RunDir == "" {
+		return errors.New("nobody knows where Dovecot's own sockets are")
+	}
 	lines, err := ask(ctx, filepath.Join(f.RunDir, "master"), "VERSION\tmaster-client\t1\t0\nSTOP\t"+service+"\n", 2)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
 		return nil

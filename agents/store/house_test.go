@@ -25,9 +25,9 @@ func client(inode uint32, port uint16, from string) socket.TCP {
 	return socket.TCP{Inode: inode, Local: netip.AddrPortFrom(netip.MustParseAddr("192.0.2.52"), port), Remote: netip.MustParseAddrPort(from)}
 }
 
-// full is a house with somebody of every kind. Sockets of clients have numbers below
+// crowded is a house with somebody of every kind. Sockets of clients have numbers below
 // 100, unix sockets others; 900 is one that all processes share.
-func full() *house {
+func crowded() *house {
 	ps := []process.Process{
 		proc(1, "imap"),       // in the clear
 		proc(2, "imap-login"), // with TLS, for
@@ -58,7 +58,7 @@ func full() *house {
 }
 
 func TestHost(t *testing.T) {
-	h := full()
+	h := crowded()
 	for _, tt := range []struct {
 		name  string
 		inode uint32
@@ -84,7 +84,7 @@ func TestHost(t *testing.T) {
 }
 
 func TestAnyOf(t *testing.T) {
-	h := full()
+	h := crowded()
 	addr := netip.MustParseAddr
 	a, b := addr("198.51.100.4"), addr("198.51.100.5")
 	idle := map[uint32]bool{60: true, 61: true, 62: true}

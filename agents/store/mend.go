@@ -74,14 +74,21 @@ func (d *Dovecot) doveadm(ctx context.Context, args ...string) (string, error) {
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	cmd.WaitDelay = time.Second
-	if err := cmd.Run(); err != nil {
-		if ctx.Err() != nil {
-			err = errors.New("there was no time")
-		}
-		return "", fmt.Errorf("%w: %s", err, lastLine(stderr.String()))
+	err := cmd.Run()
+	const tempFail = 75 // sysexits.h: what may work the next time
+	switch {
+	case err == nil:
+		return stdout.String(), nil
+	case ctx.Err() != nil:
+		return "", fmt.Errorf("%w: doveadm %s did not end in time", errNow, args[0])
+	case cmd.ProcessState != nil && cmd.ProcessState.ExitCode() == tempFail:
+		return "", fmt.Errorf("%w: %w: %s", errNow, err, lastLine(stderr.String()))
 	}
-	return stdout.String(), nil
+	return "", fmt.Errorf("%w: %s", err, lastLine(stderr.String()))
 }
+
+// errNow says that something cannot be done at present.
+var errNow = errors.New("not now")
 
 // owner finds out whose mailbox is in a directory. Only Dovecot knows where a user's
 // mailboxes are, not whose a directory is; but what users are called is most often
@@ -93,7 +100,7 @@ func (a *agent) owner(ctx context.Context, mailDir, dir string) (string, error) 
 			return c.user, nil
 		}
 		if ctx.Err() != nil {
-			return "", errors.New("there was no time")
+			return "", err
 		}
 	}
 	return "", errors.New("whose it is cannot be told")

@@ -28,6 +28,9 @@ func (d *Dovecot) Identity(agents.Facts) (string, error) { return "", nil }
 // does not start, if any process at all has that number now. Sockets that were left
 // are no obstacle.
 func (d *Dovecot) Recover(_ context.Context, f agents.Facts, _ bool) (string, error) {
+	if f.RunDir == "" {
+		return "", nil
+	}
 	path := filepath.Join(f.RunDir, "master.pid")
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -9,6 +9,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"time"
@@ -50,6 +51,7 @@ type agent struct {
 	marker   agents.Text
 	onRoot   agents.Bool
 	certDays agents.Number
+	tester   tester
 
 	torn []damage // indexes that the recovery before this start has found
 }
@@ -75,7 +77,21 @@ func (a *agent) Params() agents.Table {
 		{Name: "cert_days", Value: &a.certDays, Reloadable: true,
 			Short: "Days that the certificates must still last, or the store is degraded",
 			Long:  "Looked at by monitors at depth 10 wherever TLS is offered. 0 means that they do not matter."},
-	}, a.Service.Params())
+	}, a.tester.params(), a.Service.Params())
+}
+
+// Validate checks the parameters, and from DepthProtocol on this node too.
+func (a *agent) Validate(ctx context.Context, depth agents.Depth) error {
+	if err := a.tester.check(); err != nil {
+		return err
+	}
+	if err := a.Service.Validate(ctx, depth); err != nil || depth < agents.DepthProtocol || a.tester.user == "" {
+		return err
+	}
+	if _, err := a.tester.secret(); err != nil {
+		return fmt.Errorf("%w: %w", agents.ErrNode, err)
+	}
+	return nil
 }
 
 // Inspect asks the backend, and adds where the mailboxes are.

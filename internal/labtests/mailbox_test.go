@@ -148,7 +148,7 @@ func deliver(t testing.TB, h *lab.Host, user, subject string) {
 // subjects lists those of the messages in a mailbox.
 func subjects(t testing.TB, h *lab.Host, user, mailbox string) []string {
 	t.Helper()
-	k := imapSession(t, h, "143", user)
+	k := imapSession(t, h, "993", user)
 	defer k.conn.Close()
 	k.say("b SELECT "+mailbox, "b OK")
 	k.write("c FETCH 1:* (BODY.PEEK[HEADER.FIELDS (SUBJECT)])\n")

@@ -13,7 +13,7 @@ import (
 
 // Resources as some people have them.
 func TestOddResources(t *testing.T) {
-	n := newPlace(t, lab.Config{}).node
+	n := newStore(t, lab.Config{}).node
 	for _, tt := range []struct {
 		name   string
 		r      resource
@@ -23,6 +23,10 @@ func TestOddResources(t *testing.T) {
 		{name: "no address", r: mta("ip", "")},
 		{name: "IPv6 alone", r: mta("ip", vip6)},
 		{name: "IPv4 alone", r: mta("ip", vip4)},
+		{name: "store without an address", r: localStore("ip", "")},
+		{name: "store, IPv6 alone", r: localStore("ip", vip6)},
+		{name: "store, no bus", r: localStore(), before: busGone, after: "systemctl start dbus.socket"},
+		{name: "store, marker elsewhere", r: localStore("mount_marker", "/srv/marker-of-the-store"), before: "touch /srv/marker-of-the-store"},
 		{name: "service without ports", r: service("plain.service", "ports", "")},
 		{name: "service without ports and addresses", r: service("plain.service", "ports", "", "ip", "")},
 		{name: "longest name", r: mta().named("p_" + strings.Repeat("x", 250))},

@@ -13,10 +13,11 @@ import (
 
 // A reload changes parameters that need no restart, and so restarts nothing.
 func TestReload(t *testing.T) {
-	p := newPlace(t, lab.Config{})
+	p := newStore(t, lab.Config{})
 	n := p.node
 	for _, tt := range []struct{ before, after resource }{
 		{mta(), mta("drain_timeout", "30s", "gate_mode", "hold", "probe", "false", "refresh_interval", "0", "check_recipient", "x@example.test")},
+		{localStore(), localStore("drain_timeout", "30s", "gate_mode", "hold", "cert_days", "0")},
 		{service("plain.service"), service("plain.service", "drain_timeout", "30s", "gate_mode", "hold")},
 		{vip(), vip("probe_count", "1", "refresh_interval", "0")},
 	} {

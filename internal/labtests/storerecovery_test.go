@@ -3,6 +3,8 @@
 package labtests
 
 import (
+	"bufio"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -11,6 +13,7 @@ import (
 	"time"
 
 	"github.com/mailha/mailha/internal/lab"
+	"github.com/mailha/mailha/internal/lab/cluster"
 )
 
 // killAll kills all of Dovecot's processes at once, as a power cut does.
@@ -222,4 +225,78 @@ func TestStoreKilled(t *testing.T) {
 			bare(t, n)
 		})
 	}
+}
+
+// Pacemaker starts a store whose master was killed again on the same node.
+func TestPacemakerRepairsStore(t *testing.T) {
+	p := newStore(t, lab.Config{})
+	n, client := p.node, p.Client()
+	c, err := cluster.Form(t.Context(), p.Lab, cluster.Options{NoFencing: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Crm(t.Context(), `primitive p_store ocf:mailha:store \
+		params config_dir=`+storeConfig+` mail_dir=`+storeDir+` mail_on_root=true ip="`+vip4+`" \
+		op start timeout=60s interval=0 op stop timeout=60s interval=0 op monitor interval=2s timeout=20s`); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.WaitResource(t.Context(), "p_store", n); err != nil {
+		t.Fatal(err)
+	}
+	upload(t, client, "u1", "INBOX", 3)
+	idle := idling(t, client, "993", "u1")
+	run(t, n, killMaster)
+	began := time.Now()
+	await(t, 30*time.Second, "the store to greet again", func() bool {
+		conn, err := dial(client, vip4+":143", time.Second)
+		if err != nil {
+			return false
+		}
+		defer conn.Close()
+		if err := conn.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
+			return false
+		}
+		line, err := bufio.NewReader(conn).ReadString('\n')
+		return err == nil && strings.HasPrefix(line, "* OK")
+	})
+	t.Logf("greets again after %s", time.Since(began).Round(time.Millisecond))
+	if err := idle.farewell("", patience); err != nil && !errors.Is(err, errCut) {
+		t.Errorf("a session of the killed master's: %v", err)
+	}
+	if got := subjects(t, client, "u1", "INBOX"); len(got) != 3 {
+		t.Errorf("messages: %q", got)
+	}
+	if on, err := c.Output(t.Context(), "crm_resource", "--resource", "p_store", "--locate"); err != nil || !strings.Contains(on, n.Name()) {
+		t.Errorf("%q, %v", on, err)
+	}
+	if _, err := c.Output(t.Context(), "crm", "--wait", "resource", "stop", "p_store"); err != nil {
+		t.Error(err)
+	}
+}
+
+// A full disk keeps nobody from reading, nor the store from being moved.
+func TestStoreStartsOnAFullDisk(t *testing.T) {
+	p := newStore(t, lab.Config{Disk: true})
+	n, client, r := p.node, p.Client(), store()
+	r.start(t, n)
+	upload(t, client, "u1", "INBOX", 3)
+	for _, end := range []string{"true", killAll} {
+		run(t, n, fillDisk)
+		run(t, n, end)
+		if end == "true" {
+			r.stop(t, n)
+		}
+		r.start(t, n)
+		if got := subjects(t, client, "u1", "INBOX"); len(got) != 3 {
+			t.Errorf("after %s: messages %q", end, got)
+		}
+		r.must(t, n, "monitor", call{interval: recurring.interval, depth: 10}, degraded)
+		run(t, n, "rm "+mailDir+"/full.*")
+	}
+	r.stop(t, n)
+	bare(t, n)
+	r.start(t, n)
+	r.monitor(t, n, 10)
+	r.stop(t, n)
+	bare(t, n)
 }

@@ -112,7 +112,7 @@ func processes(found []string) []string {
 	var ps []string
 	for _, line := range found {
 		f := strings.Fields(line)
-		if f[0] == "process" && !slices.Contains([]string{"smtpd", "smtp", "cleanup", "proxymap", "anvil", "trivial-rewrite"}, f[3]) {
+		if f[0] == "process" && !strings.HasPrefix(f[3], "dovecot-mail/") && !slices.Contains([]string{"smtpd", "smtp", "cleanup", "proxymap", "anvil", "trivial-rewrite"}, f[3]) {
 			ps = append(ps, strings.Join(f[2:], " "))
 		}
 	}
