@@ -16,39 +16,82 @@ import (
 
 	"github.com/mailha/mailha/agents"
 	"github.com/mailha/mailha/agents/ldap"
+	"github.com/mailha/mailha/agents/process"
 )
 
 // startTLSOID names the extended operation: RFC 4511 section 4.14.1.
 const startTLSOID = "1.3.6.1.4.1.1466.20037"
 
-// Check asks the server on each of its URLs who it is. At DepthTransaction it
-// writes, reads and deletes a test entry if this is the promoted replica.
+// patience is how long the server may take to say on all of its URLs who it is.
+const patience = 10 * time.Second
+
+// Check asks the server on each of its URLs who it is, and looks whether it could
+// be started again. At DepthTransaction it writes, reads and deletes a test entry
+// if this is the promoted replica.
 func (o *OpenLDAP) Check(ctx context.Context, f agents.Facts, depth agents.Depth) error {
-	c, err := o.control(ctx, f)
+	if err := inPlace(f); err != nil {
+		return err
+	}
+	degraded, err := o.greetAll(ctx, f)
 	if err != nil {
 		return err
 	}
-	defer c.Close()
-	dse, err := c.RootDSE()
-	if err != nil {
-		return err
-	}
-	starttls := slices.Contains(dse.Values("supportedExtension"), startTLSOID)
-	var degraded []error
-	for _, url := range here(f) {
-		left, err := greet(ctx, url, starttls)
-		if err != nil {
-			return err
-		}
-		degraded = append(degraded, o.certificate(url, left))
-	}
-	degraded = append(degraded, full(c))
 	if depth >= agents.DepthTransaction {
 		if err := o.transaction(ctx, f); err != nil {
 			return err
 		}
 	}
+	if _, err := o.Inspect(ctx); err != nil {
+		degraded = append(degraded, fmt.Errorf("%w: it could not be started again: %w", agents.ErrDegraded, err))
+	}
 	return errors.Join(degraded...)
+}
+
+// inPlace sees that the data are where the server had them when it started: on a
+// file system that was unmounted it goes on with what nobody will find again.
+func inPlace(f agents.Facts) error {
+	if f.Process.File == "" {
+		return nil
+	}
+	there, err := os.Stat(f.Process.File)
+	if err != nil {
+		return fmt.Errorf("the server runs on data that are not in their place any more: %w; is their file system mounted?", err)
+	}
+	ps, err := process.Find(f.Process)
+	if err != nil {
+		return err
+	}
+	for _, p := range ps {
+		open, err := p.HasOpen(there)
+		if open || err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("the server runs on other data than those in %s; was their file system unmounted?", f.DataDir)
+}
+
+// greetAll returns what is not well with a server that answers.
+func (o *OpenLDAP) greetAll(ctx context.Context, f agents.Facts) (degraded []error, err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	c, err := o.control(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	dse, err := c.RootDSE()
+	if err != nil {
+		return nil, err
+	}
+	starttls := slices.Contains(dse.Values("supportedExtension"), startTLSOID)
+	for _, url := range here(f) {
+		left, err := greet(ctx, url, starttls)
+		if err != nil {
+			return nil, err
+		}
+		degraded = append(degraded, o.certificate(url, left))
+	}
+	return append(degraded, full(c)), nil
 }
 
 // here lists the TCP URLs that can be asked on this node: those of secondary

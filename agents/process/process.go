@@ -195,6 +195,22 @@ func hasWord(path, word string) bool {
 	return err == nil && slices.Contains(strings.Split(string(data), "\x00"), word)
 }
 
+// HasOpen says whether one of the process's descriptors is of that very file.
+func (p Process) HasOpen(file os.FileInfo) (bool, error) {
+	dir := fmt.Sprintf("/proc/%d/fd", p.PID)
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil // it has ended
+	}
+	if err != nil {
+		return false, fmt.Errorf("list the files of %s: %w", p, err)
+	}
+	return slices.ContainsFunc(entries, func(e os.DirEntry) bool {
+		info, err := os.Stat(filepath.Join(dir, e.Name()))
+		return err == nil && os.SameFile(info, file)
+	}), nil
+}
+
 // hasOpen says whether one of the process's descriptors, which dir lists, is of
 // that file. One that was removed still counts.
 func hasOpen(dir, file string) bool {

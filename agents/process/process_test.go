@@ -121,6 +121,21 @@ func TestFindByOtherSigns(t *testing.T) {
 			t.Errorf("by %s: found %v, %v; want it: %t", tt.name, found, err, tt.want)
 		}
 	}
+	info, err := os.Stat(link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := os.Stat(filepath.Dir(link))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := Process{PID: pid}
+	if open, err := p.HasOpen(info); !open || err != nil {
+		t.Errorf("has its own file open: %t, %v", open, err)
+	}
+	if open, err := p.HasOpen(other); open || err != nil {
+		t.Errorf("has another file open: %t, %v", open, err)
+	}
 	if err := os.Remove(link); err != nil {
 		t.Fatal(err)
 	}

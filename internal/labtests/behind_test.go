@@ -167,3 +167,55 @@ func TestDirectoryHandsOver(t *testing.T) {
 	}
 	bare(t, one)
 }
+
+// A server that waits for a dead one, which without limits in its configuration it
+// does for minutes, does not keep the next one from being promoted.
+func TestDirectoryPromotesBesideTheDead(t *testing.T) {
+	p := newReplicas(t, 2)
+	one, two := p.Nodes()[0], p.Nodes()[1]
+	run(t, two, `sed -i 's/network-timeout=[0-9]* keepalive=[0-9:]* *//' '`+ldapConfig+`/cn=config/olcDatabase={1}mdb.ldif'`)
+	r := directory()
+	p.start(r)
+	r.must(t, one, "promote", call{}, success)
+	p.written(vip4, "first")
+	p.has(two, "first")
+	r.must(t, two, "monitor", call{interval: 30 * time.Second, depth: 10}, success)
+	if err := one.Kill(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	run(t, two, "ss -K dst "+one.Addr4().String()+" >/dev/null")
+	await(t, patience, "the server to wait for the dead one", func() bool {
+		return run(t, two, "ss -Htn state syn-sent dst "+one.Addr4().String()) != ""
+	})
+	const soon = 3 * time.Second
+	if a := r.must(t, two, "promote", call{}, success); a.took > soon || !strings.Contains(a.log, "ended the server's wait") {
+		t.Errorf("promoted beside a dead replica: %s", a)
+	}
+	p.written(vip4, "second")
+	if a := r.must(t, two, "demote", call{}, success); a.took > 2*soon {
+		t.Errorf("demoted beside a dead replica: %s", a)
+	}
+	r.stop(t, two)
+	bare(t, two)
+}
+
+// What only follows others runs, and is never promoted.
+func TestDirectoryConsumer(t *testing.T) {
+	p := newReplicas(t, 2)
+	one, two := p.Nodes()[0], p.Nodes()[1]
+	run(t, two, `sed -i '/^olcMultiProvider/d' '`+ldapConfig+`/cn=config/olcDatabase={1}mdb.ldif'`)
+	r := directory()
+	p.start(r)
+	role(t, r, two, success)
+	if a := r.must(t, two, "promote", call{}, args); !strings.Contains(a.reason, "olcMultiProvider") {
+		t.Errorf("the reason does not say what is missing: %s", a.reason)
+	}
+	r.must(t, one, "promote", call{}, success)
+	p.written(vip4, "first")
+	p.has(two, "first")
+	role(t, r, two, success)
+	for _, n := range p.Nodes() {
+		r.stop(t, n)
+		bare(t, n)
+	}
+}

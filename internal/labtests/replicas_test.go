@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -261,4 +262,23 @@ func (w *writers) replies(prefix string) int {
 		w.p.t.Fatal(err)
 	}
 	return n
+}
+
+// acknowledged returns when the first of these writes was.
+func (w *writers) acknowledged(ids []string) (first time.Time) {
+	w.p.t.Helper()
+	file, err := os.Open(w.ledger())
+	if err != nil {
+		w.p.t.Fatal(err)
+	}
+	defer file.Close()
+	if _, err := ledger.Read(file, func(a ledger.Attempt) error {
+		if a.Outcome == ledger.Accepted && slices.Contains(ids, a.ID) && (first.IsZero() || a.At.Before(first)) {
+			first = a.At
+		}
+		return nil
+	}); err != nil {
+		w.p.t.Fatal(err)
+	}
+	return first
 }
