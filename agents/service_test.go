@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -226,6 +227,11 @@ func TestStopNeverLies(t *testing.T) {
 		}
 		done := make(chan error, 1)
 		go func() { done <- child.Wait() }()
+		// A moment after exec the kernel does not show the environment yet.
+		for environ := ""; environ == ""; {
+			data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/environ", child.Process.Pid))
+			environ = string(data)
+		}
 		s, _, steps := newDouble(t)
 		steps.facts.Process = process.Match{Programs: []string{programDir(t, path)}, Environ: "MAIL_CONFIG=/etc/never-lies"}
 		if err := s.Monitor(t.Context(), DepthShallow); err == nil || errors.Is(err, ErrNotRunning) {
