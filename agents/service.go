@@ -86,6 +86,11 @@ func (s *Service) Validate(ctx context.Context, depth Depth) error {
 	if err == nil && len(s.Shared) > 0 && len(facts.Ports) == 0 {
 		return &ParamError{Name: "shared_ip", Text: s.Shared.String(), Err: errors.New("needs ports, for other services are on these addresses, too")}
 	}
+	if r, ok := s.steps.(Rehearser); ok && err == nil {
+		if err := r.Rehearse(ctx, facts); err != nil {
+			return fmt.Errorf("%w: it would not start: %w", ErrNode, err)
+		}
+	}
 	return err
 }
 
@@ -149,10 +154,13 @@ func (s *Service) Monitor(ctx context.Context, depth Depth) error {
 		return err
 	}
 	s.refresh(ctx, set, rec)
+	if err := lively(state); err != nil {
+		return err
+	}
 	if err := facts.Mount.Check(ctx); err != nil || depth < DepthProtocol {
 		return err
 	}
-	return s.steps.Check(ctx, facts, depth)
+	return s.look(ctx, facts, depth)
 }
 
 // notRunning tells a clean stop from one that left processes behind.
