@@ -14,7 +14,9 @@ import (
 // Rehearser is implemented by Steps that can tell, beyond what Inspect reads, whether
 // the service would start with the configuration that is there now.
 type Rehearser interface {
-	// Rehearse changes nothing, and does not disturb the running service.
+	// Rehearse changes nothing, and does not disturb the running service. It is called
+	// while the service runs only: without its addresses some would not even read
+	// their configuration.
 	Rehearse(ctx context.Context, f Facts) error
 }
 

@@ -86,11 +86,6 @@ func (s *Service) Validate(ctx context.Context, depth Depth) error {
 	if err == nil && len(s.Shared) > 0 && len(facts.Ports) == 0 {
 		return &ParamError{Name: "shared_ip", Text: s.Shared.String(), Err: errors.New("needs ports, for other services are on these addresses, too")}
 	}
-	if r, ok := s.steps.(Rehearser); ok && err == nil {
-		if err := r.Rehearse(ctx, facts); err != nil {
-			return fmt.Errorf("%w: it would not start: %w", ErrNode, err)
-		}
-	}
 	return err
 }
 
