@@ -24,6 +24,7 @@ type Cluster struct {
 	// where it is; 0: as often as it likes.
 	MaxMoves    int
 	MovesWindow time.Duration
+	TLSDir      string // certificates of the nodes, absolute
 	Etcd        Etcd
 	API         API
 	Nodes       []Node  // in the file's order
@@ -68,6 +69,12 @@ type API struct {
 	// Files of PEM; all three are there if Listen is: clients show a certificate
 	// that ClientCAFile has signed.
 	CertFile, KeyFile, ClientCAFile string
+	// Operators are the names (CN) of certificates that may change something; all
+	// others only look.
+	Operators []string
+	// Metrics is where /metrics, and nothing else, is served in the clear;
+	// invalid: nowhere.
+	Metrics netip.AddrPort
 }
 
 // Node is a machine of the cluster.
