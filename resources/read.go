@@ -3,6 +3,7 @@
 package resources
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -142,8 +143,8 @@ func (c *checker) readResource(s *section) {
 	if r.Standby == Warm && r.known && !r.kind.Warm {
 		s.problem(s.placeOf("standby"), `leave it out, or write standby = "cold"`, "standby = %q: a %s must not run on two nodes", Warm, r.Kind)
 	}
-	r.StartTimeout = s.duration("start_timeout", span{or(r.kind.StartTimeout, time.Minute), time.Second, 24 * time.Hour})
-	r.StopTimeout = s.duration("stop_timeout", span{or(r.kind.StopTimeout, time.Minute), 5 * time.Second, 24 * time.Hour})
+	r.StartTimeout = s.duration("start_timeout", span{cmp.Or(r.kind.StartTimeout, time.Minute), time.Second, 24 * time.Hour})
+	r.StopTimeout = s.duration("stop_timeout", span{cmp.Or(r.kind.StopTimeout, time.Minute), 5 * time.Second, 24 * time.Hour})
 	r.Monitors = slices.Clone(r.kind.Monitors)
 	var depths []int
 	for _, m := range s.subs("monitor") {
@@ -236,11 +237,4 @@ func (s *section) param(k key) (string, bool) {
 		texts = append(texts, v.text)
 	}
 	return strings.Join(texts, " "), true
-}
-
-func or(d, otherwise time.Duration) time.Duration {
-	if d == 0 {
-		return otherwise
-	}
-	return d
 }
