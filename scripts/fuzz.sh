@@ -22,7 +22,7 @@ fi
 
 failed=0
 while read -r package name; do
-	if go test -run '^$' -fuzz "^$name\$" -fuzztime "$time" "$package" >"$out" 2>&1 </dev/null; then
+	if go test -run '^$' -fuzz "^$name\$" -fuzztime "$time" -fuzzminimizetime 100x "$package" >"$out" 2>&1 </dev/null; then
 		echo "ok    $package $name $time"
 	else
 		failed=1

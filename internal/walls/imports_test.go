@@ -76,6 +76,8 @@ func wrongWay(p pkg) []string {
 		switch {
 		case below(from, "vip") && !below(to, "vip"):
 			wrong = append(wrong, fmt.Sprintf("%s imports %s: vip needs nobody", from, to))
+		case below(from, "resources") && !below(to, "resources"):
+			wrong = append(wrong, fmt.Sprintf("%s imports %s: resources needs nobody", from, to))
 		case core && (below(to, "internal") || below(to, "cmd")):
 			wrong = append(wrong, fmt.Sprintf("%s imports %s: what agents are made of never looks up", from, to))
 		case below(from, "internal") && below(to, "cmd"):
@@ -106,6 +108,8 @@ func TestWrongWay(t *testing.T) {
 		{"agents/mta", "internal/lab", true},
 		{"fencing/ipmi", "internal/api", true},
 		{"resources", "cmd/mailhad", true},
+		{"resources", "agents", true},
+		{"resources/placement", "resources", false},
 		{"vip", "agents", true},
 		{"vip", "resources", true},
 		{"vip", "internal/lab", true},
