@@ -108,17 +108,7 @@ func (f Failback) Never() bool { return !f.Always && len(f.Days) == 0 }
 
 // Allows says whether a group may go back at a time.
 func (f Failback) Allows(t time.Time) bool {
-	if f.Always {
-		return true
-	}
-	// A window that began yesterday may last until today.
-	for _, day := range []int{-1, 0} {
-		start, end := f.window(t, day)
-		if slices.Contains(f.Days, start.Weekday()) && !t.Before(start) && t.Before(end) {
-			return true
-		}
-	}
-	return false
+	return f.Always || !f.Until(t).IsZero()
 }
 
 // Next is the first time from t on that is allowed; zero: never.
@@ -144,4 +134,17 @@ func (f Failback) window(t time.Time, day int) (start, end time.Time) {
 		return at(day, f.From), at(day+1, f.To)
 	}
 	return at(day, f.From), at(day, f.To)
+}
+
+// Until is the end of the window in which t is; zero: it is in none, or they
+// have no end.
+func (f Failback) Until(t time.Time) time.Time {
+	// One that began yesterday may last until today.
+	for _, day := range []int{-1, 0} {
+		start, end := f.window(t, day)
+		if slices.Contains(f.Days, start.Weekday()) && !t.Before(start) && t.Before(end) {
+			return end
+		}
+	}
+	return time.Time{}
 }

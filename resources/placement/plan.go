@@ -4,8 +4,10 @@ package placement
 
 import "time"
 
-// Plan is what to do, one decision for each group of the cluster, in the order
-// in which to do it: what runs or can run at once before what waits.
+// Plan is what to do, one decision for each group of the cluster and for each
+// that the cluster no longer has and somebody still owns. What ends an outage
+// comes first, then what else is to be done, then what waits, then what stays;
+// among equals the file's order holds.
 type Plan struct {
 	Decisions []Decision
 	// Again is when to plan again though nothing has happened; zero: never.
@@ -16,18 +18,21 @@ type Plan struct {
 type Decision struct {
 	Group  string
 	Action Action
-	// Node is where the group is to be; empty where it is to be nowhere, or where
-	// is not known yet.
+	// Node is where the group is to be: with Wait where it would be as things
+	// are; empty where it is to be nowhere, or that is not known.
 	Node string
-	// From is the owner that has to stop it first (Move, Stop), or whose rights
-	// have ended (Take).
+	// From is the owner, if there is one: it has to stop the group first (Move,
+	// Stop), or its rights have ended (Take).
 	From string
 	// NotBefore is, with Wait, the time from which on it may be otherwise; zero:
 	// it needs an event.
 	NotBefore time.Time
-	// Abandon are resources that have failed so often on Node that they are not
-	// started again there, while no other node is left for the group.
+	// Abandon are resources that are not to run on Node, for they have failed too
+	// often there, or come after one that has, while no better node is left for
+	// the group. The others are to run.
 	Abandon []string
+	// Asked: an operator's doing, which never counts against a group that moves.
+	Asked bool
 	// Reason is for people: one sentence.
 	Reason string
 }

@@ -49,12 +49,14 @@ type Group struct {
 	Since time.Time // of the phase
 	// FreeAt is for an owner that is not present: from when on nothing of the
 	// group can run there any more, which is the end of its lease plus the margin,
-	// or when it was fenced. Zero: not known, and nobody takes the group.
+	// or when it was fenced. Zero: not known, and nobody takes the group. In phase
+	// Failed a lease proves nothing, and only fencing sets it.
 	FreeAt time.Time
-	// Last is the node that ran it before it was free.
+	// Last is the node that ran it before it was free; empty: none ever did.
 	Last string
 	// Failures, Moves: the recent ones, in any order. Older ones than the windows
-	// of the cluster and the group may be left out.
+	// of the cluster and the group may be left out. A start on another node than
+	// Last is a move.
 	Failures []Failure
 	Moves    []Moved
 	Bans     []Ban
@@ -100,7 +102,8 @@ type Ban struct {
 	Order
 }
 
-// Wish is an operator's that a group be on a node.
+// Wish is an operator's that a group be on a node. What failed there before it
+// counts no more.
 type Wish struct {
 	Node string
 	Order
