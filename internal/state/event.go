@@ -34,8 +34,9 @@ func (s *Store) Note(ctx context.Context, e Event) error {
 // Events are the latest ones, at most limit of them, the latest last. What
 // cannot be read is left out and told in the error.
 func (s *Store) Events(ctx context.Context, limit int) ([]Event, error) {
+	// In the order in which etcd had them, which no node's clock has made.
 	resp, err := s.client.Get(ctx, s.keys.events(), clientv3.WithPrefix(),
-		clientv3.WithSort(clientv3.SortByKey, clientv3.SortDescend), clientv3.WithLimit(int64(limit)))
+		clientv3.WithSort(clientv3.SortByCreateRevision, clientv3.SortDescend), clientv3.WithLimit(int64(limit)))
 	if err != nil {
 		return nil, fmt.Errorf("read the events from etcd: %w", err)
 	}

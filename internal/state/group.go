@@ -67,14 +67,6 @@ func (n *Session) Free(ctx context.Context, g Group, why string) (Group, error) 
 	return n.write(ctx, "free", g.Rev, g, nil)
 }
 
-// Forgive forgets a group's failures, for an operator who has mended it. Its
-// owner's next Put gets ErrConflict, and the record as it is then.
-func (n *Session) Forgive(ctx context.Context, g Group, by string) (Group, error) {
-	g.Failures = nil
-	g.Why = "its failures were forgiven by " + by
-	return n.write(ctx, "forgive", g.Rev, g, nil)
-}
-
 func latest[T any](list []T) []T { return list[max(0, len(list)-MaxHistory):] }
 
 // write makes the one change of a group's record, if it is still of the revision

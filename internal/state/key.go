@@ -12,13 +12,15 @@ import (
 // keys makes the keys of a cluster. It is their prefix, with the slash at the end.
 type keys string
 
-func (k keys) config() string           { return string(k) + "config" }
-func (k keys) nodes() string            { return string(k) + "nodes/" }
-func (k keys) node(name string) string  { return k.nodes() + name }
-func (k keys) groups() string           { return string(k) + "groups/" }
-func (k keys) group(name string) string { return k.groups() + name }
-func (k keys) wishes() string           { return string(k) + "wishes/" }
-func (k keys) events() string           { return string(k) + "events/" }
+func (k keys) config() string            { return string(k) + "config" }
+func (k keys) nodes() string             { return string(k) + "nodes/" }
+func (k keys) node(name string) string   { return k.nodes() + name }
+func (k keys) groups() string            { return string(k) + "groups/" }
+func (k keys) group(name string) string  { return k.groups() + name }
+func (k keys) wishes() string            { return string(k) + "wishes/" }
+func (k keys) reports() string           { return string(k) + "reports/" }
+func (k keys) report(node string) string { return k.reports() + node }
+func (k keys) events() string            { return string(k) + "events/" }
 
 func (k keys) wish(kind Kind, subject string) string {
 	return k.wishes() + string(kind) + "/" + subject
@@ -67,6 +69,18 @@ func (k keys) readWish(kv *mvccpb.KeyValue) (Wish, error) {
 		}
 	}
 	return w, err
+}
+
+func (k keys) readReport(kv *mvccpb.KeyValue) (Report, error) {
+	r := Report{}
+	err := decode(string(kv.Key), kv.Value, maxReport, &r)
+	r.Node, r.Session, r.Rev = strings.TrimPrefix(string(kv.Key), k.reports()), SessionID(kv.Lease), kv.ModRevision
+	if err == nil {
+		if wrong := r.check(); wrong != nil {
+			err = fmt.Errorf("etcd's key %s: %w: %w", kv.Key, ErrFormat, wrong)
+		}
+	}
+	return r, err
 }
 
 func readEvent(kv *mvccpb.KeyValue) (Event, error) {

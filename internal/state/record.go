@@ -105,6 +105,7 @@ const (
 	Maintenance Kind = "maintenance" // nothing of the cluster is touched
 	Ban         Kind = "ban"         // Group is kept off Node
 	Stop        Kind = "stop"        // Resource is kept stopped
+	Restart     Kind = "restart"     // Resource, once: its owner does it and takes the wish back
 )
 
 // Wish is what an operator asked for.
@@ -129,6 +130,7 @@ func (w Wish) subject() (string, error) {
 	want := map[Kind][3]bool{ // group, node, resource
 		Move: {true, true, false}, Standby: {false, true, false}, Maintenance: {},
 		Ban: {true, true, false}, Stop: {false, false, true},
+		Restart: {false, false, true},
 	}
 	fields, known := want[w.Kind]
 	if !known {
@@ -151,7 +153,7 @@ func (w Wish) subject() (string, error) {
 		return w.Node, nil
 	case Ban:
 		return w.Group + "/" + w.Node, nil
-	case Stop:
+	case Stop, Restart:
 		return w.Resource, nil
 	}
 	return "cluster", nil

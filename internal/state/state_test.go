@@ -113,7 +113,7 @@ func TestGroupChangesHands(t *testing.T) {
 	if _, err := n1.Put(ctx, old); !errors.Is(err, state.ErrConflict) {
 		t.Errorf("an older record was written over a newer one: %v", err)
 	}
-	g = group(n2.Forgive(ctx, g, "root"))
+	g = group(c.Forgive(ctx, g, "", "root"))
 	g = group(n1.Free(ctx, g, "moves to n2"))
 	if g.Owner != "" || g.Former != "n1" || g.Epoch != 1 || g.Phase != state.Free {
 		t.Errorf("freed: %+v", g)

@@ -25,6 +25,8 @@ type Snapshot struct {
 	Nodes    map[string]Node
 	Groups   map[string]Group // a group without a record was never taken
 	Wishes   []Wish           // by kind and subject; also those that are over
+	// Reports are what the nodes say of their resources, by node.
+	Reports map[string]Report
 	// Gone is for each node that owns a group and is not present: when this watch
 	// first knew. Its lease had ended in etcd by then. The count begins anew when
 	// the watch had to.
@@ -158,7 +160,7 @@ func (w *watch) list(ctx context.Context) (int64, error) {
 	raw := map[string]*mvccpb.KeyValue{}
 	var rev int64
 	// In parts that leave the events out, all as of the first one's revision.
-	for _, prefix := range []string{w.store.keys.config(), w.store.keys.nodes(), w.store.keys.groups(), w.store.keys.wishes()} {
+	for _, prefix := range []string{w.store.keys.config(), w.store.keys.nodes(), w.store.keys.groups(), w.store.keys.wishes(), w.store.keys.reports()} {
 		opts := []clientv3.OpOption{clientv3.WithPrefix()}
 		if rev != 0 {
 			opts = append(opts, clientv3.WithRev(rev))
@@ -200,13 +202,17 @@ func (w *watch) apply(events []*clientv3.Event) bool {
 
 func (w *watch) shown(key string) bool {
 	k := w.store.keys
-	return key == k.config() || strings.HasPrefix(key, k.nodes()) || strings.HasPrefix(key, k.groups()) || strings.HasPrefix(key, k.wishes())
+	return key == k.config() || strings.HasPrefix(key, k.nodes()) || strings.HasPrefix(key, k.groups()) ||
+		strings.HasPrefix(key, k.wishes()) || strings.HasPrefix(key, k.reports())
 }
 
 // snapshot is what was read and heard so far.
 func (w *watch) snapshot(rev int64) Snapshot {
 	k := w.store.keys
-	s := Snapshot{Revision: rev, Nodes: map[string]Node{}, Groups: map[string]Group{}, Gone: map[string]clock.Time{}, Heard: w.last.Heard}
+	s := Snapshot{
+		Revision: rev, Heard: w.last.Heard,
+		Nodes: map[string]Node{}, Groups: map[string]Group{}, Gone: map[string]clock.Time{}, Reports: map[string]Report{},
+	}
 	fault := func(err error) bool {
 		if err != nil {
 			s.Faults = append(s.Faults, err)
@@ -231,6 +237,10 @@ func (w *watch) snapshot(rev int64) Snapshot {
 		case strings.HasPrefix(key, k.wishes()):
 			if wish, err := k.readWish(kv); !fault(err) {
 				s.Wishes = append(s.Wishes, wish)
+			}
+		case strings.HasPrefix(key, k.reports()):
+			if r, err := k.readReport(kv); !fault(err) {
+				s.Reports[r.Node] = r
 			}
 		}
 	}

@@ -17,6 +17,8 @@ func (w Wish) String() string {
 		return fmt.Sprintf("the ban of %s from %s", w.Group, w.Node)
 	case Stop:
 		return fmt.Sprintf("%s to be stopped", w.Resource)
+	case Restart:
+		return "a restart of " + w.Resource
 	}
 	return string(w.Kind)
 }
