@@ -76,6 +76,9 @@ func TestRules(t *testing.T) {
 					}
 				}
 			},
+			// A while without a fault, so that what follows meets groups that run.
+			"go on":   func(t *rapid.T) { w.goOn(t) },
+			"calm":    func(t *rapid.T) { w.goOn(t) },
 			"advance": func(t *rapid.T) { w.advance(t, w.someGroup(t)) },
 			"all": func(t *rapid.T) {
 				for _, g := range w.Cluster.Groups {
@@ -143,7 +146,8 @@ func judgeOne(t *rapid.T, s placement.State, g resources.Group, d placement.Deci
 	if acts && d.Action != placement.Stop {
 		judgeNode(s, g, d, fail)
 	}
-	if d.Action == placement.Move || d.Action == placement.Take {
+	elsewhere := d.Action == placement.Start && st.Last != "" && st.Last != d.Node
+	if d.Action == placement.Move || d.Action == placement.Take || elsewhere {
 		judgeMove(s, g, d, fail)
 	}
 	if d.Action == placement.Wait && d.Node == "" && !cared {
@@ -183,7 +187,8 @@ func judgeMove(s placement.State, g resources.Group, d placement.Decision, fail 
 		fail("moved to where it is")
 	}
 	if d.Asked {
-		orders := holds(s, s.Nodes[st.Owner].Standby) || slices.ContainsFunc(st.Bans, func(b placement.Ban) bool { return b.Node == st.Owner && holds(s, &b.Order) })
+		from := st.Owner + st.Last // one of them is empty
+		orders := holds(s, s.Nodes[from].Standby) || slices.ContainsFunc(st.Bans, func(b placement.Ban) bool { return b.Node == from && holds(s, &b.Order) })
 		if !orders && (st.Wish == nil || st.Wish.Node != d.Node || !holds(s, &st.Wish.Order)) {
 			fail("nobody has asked for it")
 		}

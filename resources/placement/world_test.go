@@ -234,3 +234,22 @@ func (w *world) advance(t *rapid.T, g resources.Group) {
 	}
 	w.Groups[g.Name] = st
 }
+
+// goOn does all that is planned, and all of it works.
+func (w *world) goOn(t *rapid.T) {
+	for range 2 { // what is moved is stopped first
+		for _, d := range placement.Make(w.State).Decisions {
+			w.begin(t, d)
+			w.update(d.Group, func(st *placement.Group) {
+				switch {
+				case !w.Nodes[st.Owner].Present:
+				case st.Phase == placement.Starting:
+					st.Phase = placement.Running
+				case st.Phase == placement.Stopping:
+					delete(w.runs[d.Group], st.Owner)
+					w.free(st)
+				}
+			})
+		}
+	}
+}
