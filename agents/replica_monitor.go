@@ -44,7 +44,9 @@ func (r *Replica) Monitor(ctx context.Context, depth Depth) error {
 	if err != nil {
 		return err
 	}
-	err = r.monitor(ctx, rec, role, depth)
+	if err = lively(state); err == nil {
+		err = r.monitor(ctx, rec, role, depth)
+	}
 	if role == RolePromoted {
 		return Promoted{Err: err}
 	}
@@ -81,7 +83,7 @@ func (r *Replica) monitor(ctx context.Context, rec record, role Role, depth Dept
 	if depth < DepthProtocol {
 		return nil
 	}
-	checkErr := r.steps.Check(ctx, rec.Facts, depth)
+	checkErr := r.look(ctx, rec.Facts, depth)
 	if checkErr != nil && !errors.Is(checkErr, ErrDegraded) {
 		return checkErr
 	}

@@ -149,10 +149,13 @@ func (s *Service) Monitor(ctx context.Context, depth Depth) error {
 		return err
 	}
 	s.refresh(ctx, set, rec)
+	if err := lively(state); err != nil {
+		return err
+	}
 	if err := facts.Mount.Check(ctx); err != nil || depth < DepthProtocol {
 		return err
 	}
-	return s.steps.Check(ctx, facts, depth)
+	return s.look(ctx, facts, depth)
 }
 
 // notRunning tells a clean stop from one that left processes behind.

@@ -25,9 +25,8 @@ const startTLSOID = "1.3.6.1.4.1.1466.20037"
 // patience is how long the server may take to say on all of its URLs who it is.
 const patience = 10 * time.Second
 
-// Check asks the server on each of its URLs who it is, and looks whether it could
-// be started again. At DepthTransaction it writes, reads and deletes a test entry
-// if this is the promoted replica.
+// Check asks the server on each of its URLs who it is. At DepthTransaction it
+// writes, reads and deletes a test entry if this is the promoted replica.
 func (o *OpenLDAP) Check(ctx context.Context, f agents.Facts, depth agents.Depth) error {
 	if err := inPlace(f); err != nil {
 		return err
@@ -40,9 +39,6 @@ func (o *OpenLDAP) Check(ctx context.Context, f agents.Facts, depth agents.Depth
 		if err := o.transaction(ctx, f); err != nil {
 			return err
 		}
-	}
-	if _, err := o.Inspect(ctx); err != nil {
-		degraded = append(degraded, fmt.Errorf("%w: it could not be started again: %w", agents.ErrDegraded, err))
 	}
 	return errors.Join(degraded...)
 }

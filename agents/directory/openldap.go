@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -134,6 +135,24 @@ func (o *OpenLDAP) Inspect(context.Context) (agents.Facts, error) {
 	}
 	facts.Process.File = filepath.Join(real, dataFile)
 	return facts, nil
+}
+
+// Rehearse has the server itself read its configuration, as slaptest(8) does.
+func (o *OpenLDAP) Rehearse(ctx context.Context, _ agents.Facts) error {
+	cmd := exec.CommandContext(ctx, string(o.binary), "-Tt", "-u", "-F", string(o.configDir))
+	cmd.WaitDelay = time.Second
+	out, err := cmd.CombinedOutput()
+	if err == nil {
+		return nil
+	}
+	var said []string
+	for line := range strings.Lines(string(out)) {
+		if line = strings.TrimSpace(line); line != "" {
+			said = append(said, line)
+		}
+	}
+	const most = 3 // the reason is at the end, and a hint before it
+	return fmt.Errorf("%s: %w: %s", cmd, err, strings.Join(said[max(0, len(said)-most):], "; "))
 }
 
 // listeners fills in what the instance listens on.

@@ -71,6 +71,14 @@ func (p *part) Inspect(ctx context.Context) (agents.Facts, error) {
 	return facts, err
 }
 
+// Rehearse asks the backend, if it knows how.
+func (p *part) Rehearse(ctx context.Context, f agents.Facts) error {
+	if r, ok := p.backend.(agents.Rehearser); ok {
+		return r.Rehearse(ctx, f)
+	}
+	return nil
+}
+
 // Check asks each protocol at the same time: those that do not answer are named
 // together.
 func (p *part) Check(ctx context.Context, f agents.Facts, _ agents.Depth) error {

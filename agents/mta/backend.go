@@ -20,6 +20,8 @@ type Backend interface {
 	Drain(ctx context.Context, f agents.Facts, tell func(left int)) (left int, err error)
 	// Recoverer looks after the queue before a start.
 	agents.Recoverer
+	// Rehearser reads the configuration as a start would.
+	agents.Rehearser
 	// Dismisser parts from clients that wait for nothing.
 	agents.Dismisser
 	// Spool is the queue.
@@ -41,7 +43,7 @@ type Spool interface {
 	// Withdraw takes a message out of the queue, if it has this text in it.
 	Withdraw(ctx context.Context, f agents.Facts, id, text string) error
 	// Storage sees that mail can be written.
-	Storage(f agents.Facts) error
+	Storage(ctx context.Context, f agents.Facts) error
 	// Look looks at no more than so many messages.
 	Look(ctx context.Context, f agents.Facts, most int) (queue, error)
 }

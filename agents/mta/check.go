@@ -22,15 +22,16 @@ func (a *agent) Check(ctx context.Context, f agents.Facts, depth agents.Depth) e
 	if err := agents.Listens(ctx, f, target.Port()); err != nil {
 		return err
 	}
+	// It would not answer for long when it cannot write.
+	if err := a.backend().Storage(ctx, f); err != nil {
+		return err
+	}
 	c, err := probe.DialSMTP(ctx, probe.Target{Addr: target})
 	if err != nil {
 		return err
 	}
 	defer c.Close()
 	if err := c.TakesMail(); err != nil {
-		return err
-	}
-	if err := a.backend().Storage(f); err != nil {
 		return err
 	}
 	if depth >= agents.DepthTransaction {

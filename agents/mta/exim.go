@@ -76,6 +76,12 @@ func (e *Exim) Inspect(ctx context.Context) (agents.Facts, error) {
 	return facts, nil
 }
 
+// Rehearse has Exim read all of its configuration.
+func (e *Exim) Rehearse(ctx context.Context, _ agents.Facts) error {
+	_, err := e.tool(ctx, "-bV")
+	return err
+}
+
 // tool runs the exim command for this instance.
 func (e *Exim) tool(ctx context.Context, args ...string) (string, error) {
 	const patience = 10 * time.Second

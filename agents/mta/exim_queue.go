@@ -40,7 +40,7 @@ func (*Exim) QueueID(reply string) string {
 }
 
 // Storage sees that mail can be written.
-func (*Exim) Storage(f agents.Facts) error { return storage(f.DataDir, "") }
+func (*Exim) Storage(_ context.Context, f agents.Facts) error { return storage(f.DataDir, "") }
 
 // spoolFile finds a file of a message: in input, or one directory below it
 // (split_spool_directory). It is empty if there is none.

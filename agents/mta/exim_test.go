@@ -197,7 +197,7 @@ func TestEximQueue(t *testing.T) {
 	if err := e.Withdraw(t.Context(), f, "1aaaaa-000001-00", "token@monitor.invalid"); err == nil || !strings.Contains(err.Error(), "another message") {
 		t.Errorf("another message: %v", err)
 	}
-	if err := e.Storage(f); err != nil {
+	if err := e.Storage(t.Context(), f); err != nil {
 		t.Error(err)
 	}
 }

@@ -107,6 +107,11 @@ func (a *agent) Dismiss(ctx context.Context, f agents.Facts, idle []vip.Session)
 	return a.backend().Dismiss(ctx, f, idle)
 }
 
+// Rehearse asks the backend.
+func (a *agent) Rehearse(ctx context.Context, f agents.Facts) error {
+	return a.backend().Rehearse(ctx, f)
+}
+
 // target is where clients find the instance.
 func (a *agent) target(f agents.Facts) netip.AddrPort {
 	const smtp = 25

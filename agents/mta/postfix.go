@@ -95,6 +95,13 @@ func (p *Postfix) Inspect(ctx context.Context) (agents.Facts, error) {
 	return facts, nil
 }
 
+// Rehearse has one of Postfix's programs set itself up by main.cf, as all of its
+// daemons do when they start: postconf(1) looks at no more than it is asked for.
+func (p *Postfix) Rehearse(ctx context.Context, _ agents.Facts) error {
+	_, err := p.tool(ctx, "postmap", "-q", "x", "static:x") // a table that has no file
+	return err
+}
+
 // tool runs one of Postfix's commands for this instance.
 func (p *Postfix) tool(ctx context.Context, name string, args ...string) (string, error) {
 	const patience = 10 * time.Second

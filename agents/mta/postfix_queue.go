@@ -8,14 +8,51 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/mailha/mailha/agents"
 )
 
-// Storage sees that mail can be written.
-func (*Postfix) Storage(f agents.Facts) error { return storage(f.DataDir, "pid") }
+// Storage sees that mail can be written, also by Postfix's own user: the directories
+// that it keeps mail in belong to it, mail_owner in postconf(5).
+func (p *Postfix) Storage(ctx context.Context, f agents.Facts) error {
+	if err := storage(f.DataDir, "pid"); err != nil {
+		return err
+	}
+	name, err := p.postconf(ctx, "-h", "mail_owner")
+	if err != nil {
+		return nil // whoever looks at the configuration says so
+	}
+	name = strings.TrimSpace(name)
+	owner, err := user.Lookup(name)
+	if err != nil {
+		return nil
+	}
+	for _, dir := range []string{"incoming", "active", "deferred", "defer", "bounce"} {
+		if err := writable(filepath.Join(f.DataDir, dir), owner); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writable goes by owner and mode, as Postfix's own check does.
+func writable(dir string, owner *user.User) error {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return fmt.Errorf("the queue is incomplete: %w", err)
+	}
+	const rwx = 0o700
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if ok && strconv.FormatUint(uint64(st.Uid), 10) == owner.Uid && info.Mode().Perm()&rwx == rwx {
+		return nil
+	}
+	return fmt.Errorf("the queue cannot be written to: %s must belong to %s, with mode 0700 (chown %[2]s %[1]s; chmod 700 %[1]s)", dir, owner.Username)
+}
 
 // Look reads the directories of the queue: postconf(5) queue_directory. The time
 // of a file is when its message came in, or when the next attempt to deliver it

@@ -53,7 +53,9 @@ type conn struct {
 }
 
 // dial connects; within TLS if the target wants it from the first byte. All that
-// follows keeps to the deadline of ctx, and ends when ctx does.
+// follows keeps to the deadline of ctx, and ends when ctx does. Until the session has
+// begun half of the time has to do: who is silent so long will stay silent, and
+// whoever asks may want to act on it.
 func dial(ctx context.Context, protocol string, t Target) (*conn, error) {
 	network, address := "tcp", t.Addr.String()
 	if t.Path != "" {
@@ -65,7 +67,7 @@ func dial(ctx context.Context, protocol string, t Target) (*conn, error) {
 	}
 	c := &conn{protocol: protocol, target: t, raw: raw, r: bufio.NewReaderSize(raw, longestLine)}
 	if deadline, ok := ctx.Deadline(); ok {
-		if err := raw.SetDeadline(deadline); err != nil {
+		if err := raw.SetDeadline(deadline.Add(-time.Until(deadline) / 2)); err != nil {
 			raw.Close()
 			return nil, c.failed("connection", err)
 		}
@@ -78,6 +80,17 @@ func dial(ctx context.Context, protocol string, t Target) (*conn, error) {
 		}
 	}
 	return c, nil
+}
+
+// begun gives the session the rest of the time.
+func (c *conn) begun(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return c.failed("greeting", err)
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		return c.raw.SetDeadline(deadline)
+	}
+	return nil
 }
 
 // encrypt begins TLS.

@@ -155,3 +155,15 @@ func TestCanceled(t *testing.T) {
 		t.Error("there was no server, and no time")
 	}
 }
+
+// A server that says nothing leaves its caller time to act on that.
+func TestSilence(t *testing.T) {
+	for _, protocol := range []string{"smtp", "lmtp", "imap", "pop3"} {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		_, err := Greet(ctx, protocol, serve(t, silence))
+		if err == nil || ctx.Err() != nil {
+			t.Errorf("%s: got %v, and the time is up: %v", protocol, err, ctx.Err())
+		}
+		cancel()
+	}
+}

@@ -26,7 +26,11 @@ func DialIMAP(ctx context.Context, t Target) (*IMAP, error) {
 		return nil, err
 	}
 	m := &IMAP{conn: c}
-	if err := m.greet(ctx); err != nil {
+	err = m.greet(ctx)
+	if err == nil {
+		err = m.begun(ctx)
+	}
+	if err != nil {
 		m.Close()
 		return nil, err
 	}

@@ -17,6 +17,9 @@ func DialLMTP(ctx context.Context, t Target) (*LMTP, error) {
 	if _, err = l.hear(220, "greeting"); err == nil {
 		err = l.hello(ctx, "LHLO")
 	}
+	if err == nil {
+		err = l.begun(ctx)
+	}
 	if err != nil {
 		l.Close()
 		return nil, err

@@ -19,7 +19,11 @@ func DialPOP3(ctx context.Context, t Target) (*POP3, error) {
 		return nil, err
 	}
 	p := &POP3{c}
-	if err := p.greet(ctx); err != nil {
+	err = p.greet(ctx)
+	if err == nil {
+		err = p.begun(ctx)
+	}
+	if err != nil {
 		p.Close()
 		return nil, err
 	}

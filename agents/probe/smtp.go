@@ -24,7 +24,11 @@ func DialSMTP(ctx context.Context, t Target) (*SMTP, error) {
 		return nil, err
 	}
 	s := &SMTP{replies: replies{conn: c}}
-	if err := s.greet(ctx); err != nil {
+	err = s.greet(ctx)
+	if err == nil {
+		err = s.begun(ctx)
+	}
+	if err != nil {
 		s.Close()
 		return nil, err
 	}

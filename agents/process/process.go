@@ -81,6 +81,9 @@ func Find(m Match) ([]Process, error) {
 	return found, nil
 }
 
+// Of reads one process by its PID. It returns [ErrGone] for one that has ended.
+func Of(pid int) (Process, error) { return read(fmt.Sprintf("/proc/%d", pid), pid) }
+
 // All lists all live processes but the caller's own, by PID.
 func All() ([]Process, error) {
 	var all []Process

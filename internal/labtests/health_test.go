@@ -40,10 +40,15 @@ func TestHealth(t *testing.T) {
 		{name: "longer queue than usual", r: mta("queue_length", "2"), spoil: "install -o postfix -m 0700 /dev/null " + queueDir + "hold/a", code: success, mend: "rm " + queueDir + "hold/a"},
 		{name: "file that is no message", r: mta(), spoil: "install -o postfix -m 0700 /dev/null " + queueDir + "corrupt/2ED449A6951", code: degraded, reason: "corrupt/2ED449A6951", mend: "rm " + queueDir + "corrupt/2ED449A6951"},
 		// But for what root may still use.
-		{name: "file system full", r: mta(), spoil: "chmod 777 " + mailDir + "; setpriv --reuid=nobody --clear-groups dd if=/dev/zero of=" + mailDir + "/fill bs=1M 2>/dev/null || test -s " + mailDir + "/fill", mend: "rm " + mailDir + "/fill", code: generic, reason: "452"},
+		{name: "file system full", r: mta(), spoil: "chmod 777 " + mailDir + "; setpriv --reuid=nobody --clear-groups dd if=/dev/zero of=" + mailDir + "/fill bs=1M 2>/dev/null || test -s " + mailDir + "/fill", mend: "rm " + mailDir + "/fill", code: generic, reason: "is full"},
 		{name: "file system full, without a size to keep", r: mta(), code: generic, reason: "is full",
 			spoil: "postconf -c " + configDir + " -e message_size_limit=0 mailbox_size_limit=0" + reload + "; setpriv --reuid=nobody --clear-groups dd if=/dev/zero of=" + mailDir + "/fill bs=1M 2>/dev/null || test -s " + mailDir + "/fill",
 			mend:  "rm " + mailDir + "/fill; postconf -c " + configDir + " -X message_size_limit mailbox_size_limit" + reload},
+		{name: "queue not writable", r: mta(), spoil: "chown root " + queueDir + "incoming", mend: "chown postfix " + queueDir + "incoming", code: generic, reason: "incoming must belong to postfix"},
+		{name: "part of the queue missing", r: mta(), spoil: "mv " + queueDir + "deferred /root/", mend: "mv /root/deferred " + queueDir, code: generic, reason: "incomplete"},
+		{name: "master.cf broken", r: mta(), spoil: "cp -a " + configDir + "/master.cf /root/; echo 'smtp inet' >>" + configDir + "/master.cf", mend: "cp -a /root/master.cf " + configDir + "/", code: degraded, reason: "could not be started again"},
+		{name: "main.cf broken", r: mta(), spoil: "cp -a " + configDir + "/main.cf /root/; echo 'mail_owner = nobody-of-that-name' >>" + configDir + "/main.cf", mend: "cp -a /root/main.cf " + configDir + "/" + reload, code: degraded, reason: "could not be started again"},
+		{name: "main process suspended", r: mta(), spoil: "kill -STOP $(ps -C master -o pid=)", mend: "kill -CONT $(ps -C master -o pid=)", code: generic, reason: "suspended (SIGSTOP)"},
 		{name: "file system shut down", r: mta(), spoil: forceShut, code: generic},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

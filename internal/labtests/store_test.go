@@ -158,7 +158,7 @@ func TestStoreProtocols(t *testing.T) {
 		{name: "IMAP gone", r: localStore(), spoil: "doveadm -c " + storeConfig + "/dovecot.conf service stop imap-login", code: generic, reason: "IMAP: dial tcp 10.77.0.50:143"},
 		{name: "POP3 gone", r: localStore(), spoil: "doveadm -c " + storeConfig + "/dovecot.conf service stop pop3-login", code: generic, reason: "dial tcp 10.77.0.50:995"},
 		{name: "LMTP gone", r: localStore(), spoil: "doveadm -c " + storeConfig + "/dovecot.conf service stop lmtp", code: generic, reason: "LMTP: dial tcp 10.77.0.50:24"},
-		{name: "all hang", r: localStore(), spoil: "kill -STOP $(pidof dovecot)", mend: "kill -CONT $(pidof dovecot)", code: generic, reason: "no answer to greeting in time"},
+		{name: "all hang", r: localStore(), spoil: "kill -STOP $(pidof dovecot)", mend: "kill -CONT $(pidof dovecot)", code: generic, reason: "suspended"},
 		{name: "certificate ends soon", r: localStore("cert_days", "100"), code: degraded, reason: "ends in 89 days"},
 		{name: "certificate does not matter", r: localStore("cert_days", "0"), before: "cd " + storeConfig + "; . /root/certificate.sh; certificate 1", code: success},
 		{name: "certificate ends tomorrow", r: localStore(), before: "cd " + storeConfig + "; . /root/certificate.sh; certificate 1", code: degraded, reason: "store.example.test"},

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package quorum
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/server/v3/embed"
+)
+
+// What stands in the way of a member, as far as an operator acts on it differently.
+var (
+	// ErrNoData: the data directory is empty, and nothing says that this node
+	// belongs to a cluster. It has to be founded or joined first.
+	ErrNoData = errors.New("no cluster is known here")
+	// ErrDiskLost: the data directory is empty, but the cluster has this node as
+	// a member that had data. It must be replaced; it may not come back with none.
+	ErrDiskLost = errors.New("this member has lost its data")
+)
+
+// Member is this node's running member of etcd. Make it by Start.
+type Member struct {
+	cfg    Config
+	etcd   *embed.Etcd
+	client *clientv3.Client
+
+	once sync.Once
+	done chan struct{} // closed when it has failed or was closed
+	err  error         // set before done is closed
+
+	closing sync.Once
+	closed  chan struct{}
+}
+
+// Found makes a cluster of this node alone in its data directory, which must be
+// empty, and leaves it there for Start. Only "cluster init" may call it.
+func Found(ctx context.Context, cfg Config) error {
+	cfg, err := cfg.checked()
+	if err != nil {
+		return err
+	}
+	if initialised(cfg.Dir) {
+		return fmt.Errorf("%s already holds the data of a cluster; a new one needs an empty directory", cfg.Dir)
+	}
+	peer := cfg.url(cfg.Peer)
+	m, err := start(ctx, cfg, cfg.Name+"="+peer.String(), embed.ClusterStateFlagNew)
+	if err != nil {
+		return errors.Join(err, os.RemoveAll(filepath.Join(cfg.Dir, "member")))
+	}
+	return m.Close(ctx)
+}
+
+// Start runs the member that the data directory holds, and returns when it takes
+// requests; one that must wait for others to be a majority takes none, but is
+// returned all the same when ctx allows no more waiting for it: see Ready.
+func Start(ctx context.Context, cfg Config) (*Member, error) {
+	cfg, err := cfg.checked()
+	if err != nil {
+		return nil, err
+	}
+	if !initialised(cfg.Dir) {
+		return nil, fmt.Errorf("%w: %s is empty; run \"mailhactl cluster init\" on the first node, \"mailhactl cluster join\" on others", ErrNoData, cfg.Dir)
+	}
+	return start(ctx, cfg, "", embed.ClusterStateFlagExisting)
+}
+
+// initialised says whether there are data of a member.
+func initialised(dir string) bool {
+	names, err := filepath.Glob(filepath.Join(dir, "member", "wal", "*.wal"))
+	return err == nil && len(names) > 0
+}
+
+func start(ctx context.Context, cfg Config, cluster, state string) (*Member, error) {
+	if err := cfg.dir(); err != nil {
+		return nil, err
+	}
+	m := &Member{cfg: cfg, done: make(chan struct{}), closed: make(chan struct{})}
+	type result struct {
+		etcd *embed.Etcd
+		err  error
+	}
+	started := make(chan result, 1)
+	log := logger{slog: cfg.Log, died: m.fail}
+	// etcd gives its constructor no context, and may end the goroutine by its log.
+	go func() {
+		r := result{err: errors.New("etcd ended while it started")}
+		defer func() { started <- r }()
+		r.etcd, r.err = embed.StartEtcd(cfg.member(log, cluster, state))
+	}()
+	var r result
+	select {
+	case r = <-started:
+	case <-ctx.Done():
+		go func() { // it cannot be called back, but must not stay
+			if r := <-started; r.etcd != nil {
+				r.etcd.Close()
+			}
+		}()
+		return nil, fmt.Errorf("start etcd: %w", ctx.Err())
+	}
+	if r.err != nil {
+		select {
+		case <-m.done:
+			r.err = m.err // says why it gave up
+		default:
+		}
+		return nil, fmt.Errorf("start etcd in %s: %w", cfg.Dir, r.err)
+	}
+	m.etcd = r.etcd
+	own := cfg.url(cfg.Client)
+	client, err := Dial(Endpoints{URLs: append([]string{own.String()}, cfg.Others...), TLS: cfg.TLS, Log: cfg.Log})
+	if err != nil {
+		return nil, errors.Join(err, m.Close(ctx))
+	}
+	m.client = client
+	go m.listen()
+	select {
+	case <-m.etcd.Server.ReadyNotify():
+	case <-ctx.Done():
+	case <-m.done:
+		return nil, errors.Join(fmt.Errorf("start etcd in %s: %w", cfg.Dir, m.err), m.Close(ctx))
+	}
+	return m, nil
+}
+
+// Ready is closed when the member has joined the others and takes requests.
+func (m *Member) Ready() <-chan struct{} { return m.etcd.Server.ReadyNotify() }
+
+// Client asks the cluster, by this member or whichever other one answers. It is
+// closed with the member.
+func (m *Member) Client() *clientv3.Client { return m.client }
+
+// Done is closed when the member has failed or was closed; Err says which.
+func (m *Member) Done() <-chan struct{} { return m.done }
+
+// Err is why the member failed: nil as long as it runs, and if it was closed.
+func (m *Member) Err() error {
+	select {
+	case <-m.done:
+		return m.err
+	default:
+		return nil
+	}
+}
+
+func (m *Member) fail(err error) {
+	m.once.Do(func() {
+		m.err = err
+		close(m.done)
+	})
+}
+
+// listen notices that etcd ends by itself: removed by the others, or by an error.
+func (m *Member) listen() {
+	select {
+	case err := <-m.etcd.Err():
+		if err != nil {
+			m.fail(fmt.Errorf("etcd's listener failed: %w", err))
+		}
+	case <-m.etcd.Server.StopNotify():
+		m.fail(errors.New("etcd has stopped: this member was removed from its cluster, or could not go on; the log says which"))
+	case <-m.done:
+	}
+}
+
+// Close ends the member, orderly if it can be done before ctx ends. Further calls
+// wait for the first.
+func (m *Member) Close(ctx context.Context) error {
+	m.fail(nil)
+	m.closing.Do(func() {
+		go func() {
+			defer close(m.closed)
+			if m.client != nil {
+				m.client.Close() // says only that its context ended
+			}
+			m.etcd.Close()
+		}()
+	})
+	select {
+	case <-m.closed:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("close etcd: %w", ctx.Err())
+	}
+}

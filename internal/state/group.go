@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package state
+
+import (
+	"context"
+	"fmt"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// Owns says whether the group is this session's own, as of the record given. One
+// that this node took in a former session is not.
+func (n *Session) Owns(g Group) bool {
+	return g.Owner == n.node.Name && g.Session == SessionID(n.id)
+}
+
+// Take makes this node the owner of a group as seen, under the next epoch or
+// floor, whichever is more: floor is one more than the epoch that the service's
+// own data are marked with, 0 if nothing is known. seen.Rev is 0 for a group that
+// has no record yet. The phase is Starting.
+//
+// Whoever takes a group that was not freed has to know that the former owner is
+// no more: Take refuses it as long as that one is present (ErrOwned), but leaves
+// to the caller how long to wait after it went; see Snapshot.Gone. A node may
+// take what it owned in a former session when it has cleaned up.
+//
+// With ErrConflict the group is returned as it is now, and zero if it has no
+// record. It may also return ErrLost.
+func (n *Session) Take(ctx context.Context, seen Group, floor uint64, why string) (Group, error) {
+	g := seen
+	g.Owner, g.Session, g.Epoch, g.Phase, g.Since, g.Why = n.node.Name, SessionID(n.id), max(seen.Epoch+1, floor), Starting, now(), why
+	var gone []clientv3.Cmp
+	switch {
+	case n.Owns(seen):
+		return seen, fmt.Errorf("take %s: it is this node's own already", seen.Name)
+	case seen.Owner != "" && seen.Owner != n.node.Name:
+		gone = append(gone, clientv3.Compare(clientv3.CreateRevision(n.store.keys.node(seen.Owner)), "=", 0))
+	}
+	if seen.Owner != "" {
+		g.Former = seen.Owner
+	}
+	if g.Former != "" && g.Former != n.node.Name {
+		g.Moves = latest(append(g.Moves[:len(g.Moves):len(g.Moves)], g.Since))
+	}
+	return n.write(ctx, "take", seen.Rev, g, gone)
+}
+
+// Put writes what the owner has to say of its group: Phase, Why, Failures, Moves.
+// g is what Take or Put returned, or what a snapshot has, with those changed. The
+// oldest of more than MaxHistory failures and moves are dropped. Errors are as of Take.
+func (n *Session) Put(ctx context.Context, g Group) (Group, error) {
+	if !n.Owns(g) || g.Phase == Free {
+		return g, fmt.Errorf("write of %s: it is not this session's own, or to be freed by Free", g.Name)
+	}
+	g.Since = now()
+	return n.write(ctx, "write of", g.Rev, g, nil)
+}
+
+// Free gives up a group that is proved stopped on this node, also one that it
+// owned in a former session. Errors are as of Take.
+func (n *Session) Free(ctx context.Context, g Group, why string) (Group, error) {
+	if g.Owner != n.node.Name {
+		return g, fmt.Errorf("free %s: it is not this node's own", g.Name)
+	}
+	g.Former, g.Owner, g.Session, g.Phase, g.Since, g.Why = g.Owner, "", 0, Free, now(), why
+	return n.write(ctx, "free", g.Rev, g, nil)
+}
+
+func latest[T any](list []T) []T { return list[max(0, len(list)-MaxHistory):] }
+
+// write makes the one change of a group's record, if it is still of the revision
+// seen, this session is present, and what else must be true is.
+func (n *Session) write(ctx context.Context, verb string, seen int64, g Group, also []clientv3.Cmp) (Group, error) {
+	fail := func(now Group, err error) (Group, error) {
+		return now, fmt.Errorf("%s %s: %w", verb, g.Name, err)
+	}
+	if err := checkName(g.Name); err != nil {
+		return fail(g, err)
+	}
+	if err := g.check(); err != nil {
+		return fail(g, err)
+	}
+	if !n.Valid() {
+		return fail(g, n.lossOr(ErrLost))
+	}
+	g.Failures = latest(g.Failures)
+	g.Moves = latest(g.Moves)
+	value, err := encode(g, maxRecord)
+	if err != nil {
+		return fail(g, err)
+	}
+	note, err := n.store.note(Event{Node: n.node.Name, Group: g.Name, What: g.event()})
+	if err != nil {
+		return fail(g, err)
+	}
+	key := n.store.keys.group(g.Name)
+	ctx, cancel := n.bound(ctx)
+	defer cancel()
+	resp, err := n.store.client.Txn(ctx).
+		If(append(also, n.present(), unchanged(key, seen))...).
+		Then(clientv3.OpPut(key, value), note).
+		Else(clientv3.OpGet(key), clientv3.OpGet(n.store.keys.node(n.node.Name))).
+		Commit()
+	if err != nil {
+		return fail(g, n.lossOr(fmt.Errorf("write to etcd: %w", err)))
+	}
+	if !resp.Succeeded {
+		now, err := n.refused(resp, seen)
+		return fail(now, err)
+	}
+	n.store.prune(ctx)
+	g.Rev = resp.Header.Revision
+	return g, nil
+}
+
+// lossOr is why the session is over, and other if it is not known to be.
+func (n *Session) lossOr(other error) error {
+	if err := n.Err(); err != nil {
+		return err
+	}
+	return other
+}
+
+// refused finds which of the conditions did not hold, and the record as it is.
+func (n *Session) refused(resp *clientv3.TxnResponse, seen int64) (Group, error) {
+	group, presence := resp.Responses[0].GetResponseRange().Kvs, resp.Responses[1].GetResponseRange().Kvs
+	if len(presence) != 1 || presence[0].Lease != int64(n.id) {
+		err := fmt.Errorf("%w: its presence was removed or replaced", ErrLost)
+		n.lose(err)
+		return Group{}, err
+	}
+	if len(group) == 0 {
+		return Group{}, ErrConflict // seen had a revision
+	}
+	g, err := n.store.keys.readGroup(group[0])
+	if err != nil {
+		return Group{}, err
+	}
+	if g.Rev == seen {
+		return g, fmt.Errorf("%w: %s", ErrOwned, g.Owner)
+	}
+	return g, ErrConflict
+}
+
+// event says in a sentence what became of the group.
+func (g Group) event() string {
+	what := fmt.Sprintf("%s on %s, epoch %d", g.Phase, g.Owner, g.Epoch)
+	if g.Phase == Free {
+		what = fmt.Sprintf("given up by %s, epoch %d", g.Former, g.Epoch)
+	}
+	if g.Why != "" {
+		what += ": " + g.Why
+	}
+	return what
+}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package state
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/mailha/mailha/internal/clock"
+)
+
+// What stands in the way of a change, as far as the caller acts on it
+// differently. After any other error of a change it is unknown whether it was
+// made: the next snapshot says.
+var (
+	// ErrConflict: the record is no longer what the caller had read.
+	ErrConflict = errors.New("somebody else was quicker")
+	// ErrLost: the session has lost its lease or its presence. Nothing that it
+	// owned may be acted on any more.
+	ErrLost = errors.New("this node has lost its lease")
+	// ErrOwned: the group's owner is present, and only itself may give it up.
+	ErrOwned = errors.New("its owner is present")
+)
+
+// Options are what a store needs beside a client of etcd.
+type Options struct {
+	Cluster string      // the name of the cluster
+	Clock   clock.Clock // nil: clock.Boot
+	Log     *slog.Logger
+}
+
+// Store is the state of one cluster in etcd. Its methods may be called from
+// several goroutines; each is bounded by its context, which should have a deadline.
+type Store struct {
+	client  *clientv3.Client
+	keys    keys
+	clock   clock.Clock
+	log     *slog.Logger
+	written atomic.Int64 // events since the last pruning
+}
+
+// Open makes a store on a client, which the caller closes after the store's
+// watches and sessions have ended. It asks etcd nothing yet.
+func Open(client *clientv3.Client, opt Options) (*Store, error) {
+	if err := checkName(opt.Cluster); err != nil {
+		return nil, fmt.Errorf("open the state of a cluster: %w", err)
+	}
+	s := &Store{client: client, keys: keys("/mailha/" + opt.Cluster + "/"), clock: opt.Clock, log: opt.Log}
+	if s.clock == nil {
+		s.clock = clock.Boot{}
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	return s, nil
+}
+
+// now is the time that goes into records.
+func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
+
+// unchanged is true in etcd as long as the record under the key is of that
+// revision; 0 is one that is not there.
+func unchanged(key string, rev int64) clientv3.Cmp {
+	return clientv3.Compare(clientv3.ModRevision(key), "=", rev)
+}
+
+// PutConfig makes the configuration that the cluster runs. c.Rev is that of the
+// one which it replaces, 0 for none. The result has its revision.
+// It returns ErrConflict.
+func (s *Store) PutConfig(ctx context.Context, c Config) (Config, error) {
+	c.Since = now()
+	value, err := encode(c, maxConfig)
+	if err != nil {
+		return Config{}, err
+	}
+	key := s.keys.config()
+	rev, err := s.change(ctx, unchanged(key, c.Rev), clientv3.OpPut(key, value),
+		Event{By: c.By, What: "the configuration was changed"})
+	if err != nil {
+		return Config{}, fmt.Errorf("change the configuration: %w", err)
+	}
+	c.Rev = rev
+	return c, nil
+}
+
+// PutWish notes what an operator asks for. There is one wish for each subject
+// (a move for each group, a standby for each node …); w.Rev is that of the one
+// which it replaces, 0 for none. It returns ErrConflict.
+func (s *Store) PutWish(ctx context.Context, w Wish) (Wish, error) {
+	subject, err := w.subject()
+	if err != nil {
+		return Wish{}, err
+	}
+	if w.Since.IsZero() {
+		w.Since = now()
+	}
+	value, err := encode(w, maxRecord)
+	if err != nil {
+		return Wish{}, err
+	}
+	key := s.keys.wish(w.Kind, subject)
+	rev, err := s.change(ctx, unchanged(key, w.Rev), clientv3.OpPut(key, value), w.event("asked for "+w.String()))
+	if err != nil {
+		return Wish{}, fmt.Errorf("ask for %s: %w", w, err)
+	}
+	w.Rev = rev
+	return w, nil
+}
+
+// EndWish takes a wish back, as read from a snapshot: by is who, why may say for
+// what reason ("it was fulfilled"). It returns ErrConflict.
+func (s *Store) EndWish(ctx context.Context, w Wish, by, why string) error {
+	subject, err := w.subject()
+	if err != nil {
+		return err
+	}
+	event := w.event("ended " + w.String())
+	event.By = by
+	if why != "" {
+		event.What += ": " + why
+	}
+	key := s.keys.wish(w.Kind, subject)
+	if _, err := s.change(ctx, unchanged(key, w.Rev), clientv3.OpDelete(key), event); err != nil {
+		return fmt.Errorf("end %s: %w", w, err)
+	}
+	return nil
+}
+
+// change makes one change and notes the event with it, or neither. It returns
+// the revision of both.
+func (s *Store) change(ctx context.Context, if_ clientv3.Cmp, op clientv3.Op, e Event) (int64, error) {
+	note, err := s.note(e)
+	if err != nil {
+		return 0, err
+	}
+	resp, err := s.client.Txn(ctx).If(if_).Then(op, note).Commit()
+	if err != nil {
+		return 0, fmt.Errorf("write to etcd: %w", err)
+	}
+	if !resp.Succeeded {
+		return 0, ErrConflict
+	}
+	s.prune(ctx)
+	return resp.Header.Revision, nil
+}
+
+// note is the event as part of a transaction.
+func (s *Store) note(e Event) (clientv3.Op, error) {
+	at := e.At
+	if at.IsZero() {
+		at = time.Now().UTC()
+		e.At = at.Truncate(time.Millisecond)
+	}
+	value, err := encode(e, maxRecord)
+	if err != nil {
+		return clientv3.Op{}, err
+	}
+	// In the order of time, as far as the nodes' clocks agree; no two alike.
+	return clientv3.OpPut(fmt.Sprintf("%s%020d-%s", s.keys.events(), at.UnixNano(), rand.Text()[:8]), value), nil
+}
