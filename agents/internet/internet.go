@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/mailha/mailha/agents"
@@ -148,7 +149,7 @@ func (a *agent) advise(ctx context.Context, p *part) {
 	}
 }
 
-// Start takes the addresses, on which clients wait, and starts all parts at once.
+// Start takes the addresses, on which clients wait, and starts the parts.
 func (a *agent) Start(ctx context.Context) error {
 	a.ready()
 	// Before the addresses are here: a node that lacks something disturbs nobody.
@@ -162,7 +163,7 @@ func (a *agent) Start(ctx context.Context) error {
 	}
 	inner, cancel := withRest(ctx)
 	defer cancel()
-	results := a.each(a.used(), func(p *part) error { return p.start(inner) })
+	results := a.startParts(inner)
 	err := a.judge(results)
 	if err != nil && !errors.Is(err, agents.ErrDegraded) {
 		return errors.Join(err, a.takeBack(ctx))
@@ -171,6 +172,35 @@ func (a *agent) Start(ctx context.Context) error {
 		a.log.Warn("started without all of its protocols", "error", err)
 	}
 	return nil
+}
+
+// startParts starts all parts at once, but Postfix when the others answer, or have
+// had their chance: it asks them for passwords, and when it finds nobody it does not
+// offer what needs them for a minute (postconf(5) service_throttle_time).
+func (a *agent) startParts(ctx context.Context) []result {
+	var others sync.WaitGroup
+	for _, p := range a.used() {
+		if p.name != mail {
+			others.Add(1)
+		}
+	}
+	answer := make(chan struct{})
+	go func() {
+		defer close(answer)
+		others.Wait()
+	}()
+	return a.each(a.used(), func(p *part) error {
+		if p.name != mail {
+			defer others.Done()
+			return p.start(ctx)
+		}
+		select {
+		case <-answer:
+		case <-time.After(settle):
+		case <-ctx.Done():
+		}
+		return p.start(ctx)
+	})
 }
 
 // withRest leaves a third of the time: one part that never answers must not use up

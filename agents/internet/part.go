@@ -88,10 +88,12 @@ func (p *part) Check(ctx context.Context, f agents.Facts, _ agents.Depth) error 
 	return together(errs)
 }
 
+// settle is what one that does not answer yet is given.
+const settle = 5 * time.Second
+
 // start waits for all of the part's protocols, but not for ever: one that stays
 // down must not keep the others from their clients.
 func (p *part) start(ctx context.Context) error {
-	const settle = 5 * time.Second
 	p.settled = time.Now().Add(settle)
 	return p.service.Start(ctx)
 }
