@@ -12,7 +12,7 @@ import (
 
 const agentsDir = "/usr/lib/ocf/resource.d/mailha/"
 
-var agents = []string{"vip", "mta", "internet-agent", "store", "directory", "service"}
+var agents = []string{"vip", "mta", "internet-agent", "store", "directory", "service", "filesystem"}
 
 // ocf-tester is the resource-agents project's own test of an agent.
 func TestOCFTester(t *testing.T) {
