@@ -27,6 +27,13 @@ func (w Wish) String() string {
 	return string(w.Kind)
 }
 
+// Same says whether two wishes are about the same, so that the one replaces the other.
+func (w Wish) Same(o Wish) bool {
+	a, err1 := w.subject()
+	b, err2 := o.subject()
+	return err1 == nil && err2 == nil && w.Kind == o.Kind && a == b
+}
+
 func (w Wish) event(what string) Event {
 	return Event{By: w.By, Node: w.Node, Group: w.Group, Resource: w.Resource, What: what}
 }
