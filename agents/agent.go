@@ -86,6 +86,10 @@ type Env struct {
 	StateDir string
 	// Units drives systemd.
 	Units Units
+	// Epoch is the number under which the caller owns the resource; it grows each
+	// time that another node does. Data that were last run under a greater one are
+	// not touched. 0: the caller counts none.
+	Epoch uint64
 	// Scores takes how fit an instance is to be promoted; nil: nobody asks.
 	Scores Scores
 	// Log receives what happens; nil discards it.

@@ -105,8 +105,22 @@ func (m mark) save(path string) error {
 	return nil
 }
 
-// begin is the mark of the run that follows m on this node.
-func (m mark) begin() (mark, error) {
+// EpochError says that data were run under a greater epoch than the caller has, or
+// under the same one on another node: somebody else owns them by now, or the epochs
+// are counted by somebody else.
+type EpochError struct {
+	Own    uint64 // that of the caller
+	Marked uint64 // that of the data
+	Node   string // which ran them
+}
+
+func (e *EpochError) Error() string {
+	return fmt.Sprintf("the data were run under epoch %d on %s, and this node acts under epoch %d", e.Marked, e.Node, e.Own)
+}
+
+// begin is the mark of the run that follows m on this node, under an epoch that is
+// the caller's own or, with 0, one more than the last.
+func (m mark) begin(epoch uint64) (mark, error) {
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		return mark{}, fmt.Errorf("mark the run: %w", err)
@@ -115,5 +129,11 @@ func (m mark) begin() (mark, error) {
 	if err != nil {
 		return mark{}, fmt.Errorf("mark the run: %w", err)
 	}
-	return mark{Epoch: m.Epoch + 1, Node: node, BootID: strings.TrimSpace(string(boot)), Started: time.Now()}, nil
+	switch {
+	case epoch == 0:
+		epoch = m.Epoch + 1
+	case m.Epoch > epoch || m.Epoch == epoch && m.Node != node:
+		return mark{}, &EpochError{Own: epoch, Marked: m.Epoch, Node: m.Node}
+	}
+	return mark{Epoch: epoch, Node: node, BootID: strings.TrimSpace(string(boot)), Started: time.Now()}, nil
 }

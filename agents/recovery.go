@@ -37,7 +37,7 @@ func (s *Service) tidy(ctx context.Context, facts Facts, state unit.State) error
 		if last, found, err = loadMark(path); err != nil {
 			return err
 		}
-		next, err := last.begin()
+		next, err := last.begin(s.env.Epoch)
 		if err != nil {
 			return err
 		}
@@ -59,9 +59,9 @@ func (s *Service) tidy(ctx context.Context, facts Facts, state unit.State) error
 	switch {
 	case path == "" && did == "": // nothing that could have been damaged
 	case clean:
-		s.log.Info("the last run ended cleanly", "last_node", last.Node, "epoch", last.Epoch+1, "took", took)
+		s.log.Info("the last run ended cleanly", "last_node", last.Node, "epoch", max(s.env.Epoch, last.Epoch+1), "took", took)
 	case found:
-		s.log.Warn("the last run did not end cleanly; recovered before the start", "last_node", last.Node, "epoch", last.Epoch+1, "did", did, "took", took)
+		s.log.Warn("the last run did not end cleanly; recovered before the start", "last_node", last.Node, "epoch", max(s.env.Epoch, last.Epoch+1), "did", did, "took", took)
 	default:
 		s.log.Info("nothing is known about a last run; recovered before the start", "did", did, "took", took)
 	}
@@ -94,7 +94,7 @@ func (s *Service) markRun(facts Facts) {
 	}
 	m, found, err := loadMark(r.MarkPath(facts))
 	if err == nil && !found {
-		if m, err = m.begin(); err == nil {
+		if m, err = m.begin(s.env.Epoch); err == nil {
 			err = m.save(r.MarkPath(facts))
 		}
 	}
@@ -136,12 +136,12 @@ func (s *Service) noteCleanEnd(ctx context.Context, facts Facts) {
 	if !ok {
 		return
 	}
-	if err := noteCleanEnd(ctx, r, facts); err != nil {
+	if err := noteCleanEnd(ctx, r, facts, s.env.Epoch); err != nil {
 		s.log.Warn("cannot note the clean end; the next start will look for damage", "error", err)
 	}
 }
 
-func noteCleanEnd(ctx context.Context, r Recoverer, facts Facts) error {
+func noteCleanEnd(ctx context.Context, r Recoverer, facts Facts, epoch uint64) error {
 	path := r.MarkPath(facts)
 	if path == "" {
 		return nil
@@ -154,7 +154,7 @@ func noteCleanEnd(ctx context.Context, r Recoverer, facts Facts) error {
 		return err
 	}
 	if !found { // it was not us who started it
-		if m, err = m.begin(); err != nil {
+		if m, err = m.begin(epoch); err != nil {
 			return err
 		}
 	}

@@ -1,105 +1,113 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package kinds tells the readers of mailha.toml what the agents that ship take.
+// Package kinds tells a configuration file what there is to say about each kind of
+// resource: the agents' own tables and figures, in the words of package resources.
 //
-// It must never say anything of a parameter that the agent's own table does not.
+// It must never know of a kind by itself.
 package kinds
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"slices"
 	"time"
 
 	"github.com/mailha/mailha/agents"
-	"github.com/mailha/mailha/internal/suite"
 	"github.com/mailha/mailha/resources"
 )
 
-// Shipped are the kinds of the agents that ship.
-func Shipped() resources.Kinds { return Of(suite.Types()) }
-
-// Of makes a kind of each type of agent.
+// Of is what a configuration file may say about resources of these types.
 func Of(types []agents.Type) resources.Kinds {
-	all := make(resources.Kinds, len(types))
-	for i, t := range types {
-		all[i] = kind(t)
+	var kinds resources.Kinds
+	for _, t := range types {
+		kinds = append(kinds, kind(t))
 	}
-	return all
+	return kinds
 }
 
 func kind(t agents.Type) resources.Kind {
+	a := t.New(agents.Env{Kind: t.Name, Instance: "x"})
 	k := resources.Kind{
-		Name: t.Name, Warm: warm(t.Name),
-		Check: func(values map[string]string) []resources.ParamProblem { return check(t, values) },
+		Name:   t.Name,
+		Check:  func(params map[string]string) []resources.ParamProblem { return check(t, params) },
+		Warm:   isWarm(t, a),
+		Params: params(a.Params()),
 	}
-	for _, p := range table(t) {
-		k.Params = append(k.Params, resources.Param{
-			Name: p.Name, Default: p.Value.String(), Required: p.Required, Unique: p.Unique, Reloadable: p.Reloadable,
-		})
-	}
-	for _, a := range t.Actions {
-		switch {
-		case a.Name == "start":
-			k.StartTimeout = a.Timeout
-		case a.Name == "stop":
-			k.StopTimeout = a.Timeout
-		case a.Name == "monitor" && a.Role != agents.RoleUnpromoted:
-			k.Monitors = append(k.Monitors, resources.Monitor{Depth: int(a.Depth), Interval: a.Interval, Timeout: a.Timeout})
+	for _, action := range t.Actions {
+		switch action.Name {
+		case "start":
+			k.StartTimeout = action.Timeout
+		case "stop":
+			k.StopTimeout = action.Timeout
+		case "monitor":
+			k.Monitors = withMonitor(k.Monitors, action)
 		}
 	}
-	slices.SortFunc(k.Monitors, func(a, b resources.Monitor) int { return cmp.Compare(a.Depth, b.Depth) })
 	return k
 }
 
-// warm says whether several nodes may run one at once: what has no addresses or
-// data that only one node may have.
-func warm(name string) bool {
-	return slices.Contains([]string{"mta", "internet-agent", "directory"}, name)
+// isWarm says whether several nodes may run one at once: all but what has addresses
+// or data that must be in one place. Of a service, whoever writes the file knows.
+func isWarm(t agents.Type, a agents.Agent) bool {
+	_, promotable := a.(agents.Promoter)
+	return promotable || t.Name == "service" || t.Name == "mta" || t.Name == "internet-agent"
 }
 
-func agent(t agents.Type) agents.Agent { return t.New(agents.Env{Kind: t.Name, Instance: t.Name}) }
-
-// table is one that belongs to no resource.
-func table(t agents.Type) agents.Table { return agent(t).Params() }
-
-// patience bounds what should only look at words.
-const patience = 5 * time.Second
-
-func check(t agents.Type, values map[string]string) []resources.ParamProblem {
-	a := agent(t)
-	wrong := a.Params().Parse(values)
-	if wrong == nil {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		wrong = a.Validate(ctx, agents.DepthShallow)
+// withMonitor takes one figure for each depth; those of several roles differ by a
+// second only because Pacemaker wants it so.
+func withMonitor(list []resources.Monitor, a agents.Action) []resources.Monitor {
+	if slices.ContainsFunc(list, func(m resources.Monitor) bool { return m.Depth == int(a.Depth) }) {
+		return list
 	}
-	var all []resources.ParamProblem
-	for _, err := range parts(wrong) {
-		var wrong *agents.ParamError
-		switch {
-		case !errors.As(err, &wrong):
-			all = append(all, resources.ParamProblem{What: err.Error()})
-		case wrong.Text == "":
-			all = append(all, resources.ParamProblem{Param: wrong.Name, What: wrong.Err.Error()})
-		default:
-			all = append(all, resources.ParamProblem{Param: wrong.Name, What: wrong.Err.Error() + " (it is \"" + wrong.Text + "\")"})
+	const most = agents.DepthProtocol // a transaction needs the consent of whoever runs the service
+	if a.Depth > most {
+		return list
+	}
+	m := resources.Monitor{Depth: int(a.Depth), Interval: a.Interval, Timeout: a.Timeout}
+	i, _ := slices.BinarySearchFunc(list, m, func(x, y resources.Monitor) int { return x.Depth - y.Depth })
+	return slices.Insert(list, i, m)
+}
+
+func params(table agents.Table) []resources.Param {
+	var all []resources.Param
+	for _, p := range table {
+		unique := p.Unique
+		if p.Name == "ip" {
+			unique = "address"
 		}
+		all = append(all, resources.Param{Name: p.Name, Default: p.Value.String(), Required: p.Required, Unique: unique, Reloadable: p.Reloadable})
 	}
 	return all
 }
 
-// parts are the errors that were joined into one.
-func parts(err error) []error {
+// check asks the agent itself.
+func check(t agents.Type, params map[string]string) []resources.ParamProblem {
+	const patience = 5 * time.Second // nothing here waits for anybody
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	a := t.New(agents.Env{Kind: t.Name, Instance: "x"})
+	err := a.Params().Parse(params)
+	if err == nil {
+		err = a.Validate(ctx, agents.DepthShallow)
+	}
+	return problems(err)
+}
+
+// problems takes joined errors apart.
+func problems(err error) []resources.ParamProblem {
 	if err == nil {
 		return nil
 	}
-	if _, one := err.(*agents.ParamError); one {
-		return []error{err}
+	if many, ok := err.(interface{ Unwrap() []error }); ok && err.Error() == errors.Join(many.Unwrap()...).Error() {
+		var all []resources.ParamProblem
+		for _, err := range many.Unwrap() {
+			all = append(all, problems(err)...)
+		}
+		return all
 	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		return joined.Unwrap()
+	var one *agents.ParamError
+	if errors.As(err, &one) {
+		return []resources.ParamProblem{{Param: one.Name, What: one.Err.Error()}}
 	}
-	return []error{err}
+	return []resources.ParamProblem{{What: err.Error()}}
 }

@@ -7,11 +7,12 @@ import (
 	"testing"
 
 	"github.com/mailha/mailha/internal/kinds"
+	"github.com/mailha/mailha/internal/suite"
 	"github.com/mailha/mailha/resources"
 )
 
 func TestReferenceIsOfTheKindsThatShip(t *testing.T) {
-	if _, err := resources.Parse("reference.toml", []byte(resources.Reference()), kinds.Shipped()); err != nil {
+	if _, err := resources.Parse("reference.toml", []byte(resources.Reference()), kinds.Of(suite.Types())); err != nil {
 		t.Error(err)
 	}
 }
@@ -34,7 +35,7 @@ name = "news"
 kind = "service"
 group = "mail"
 `
-	_, err := resources.Parse("x.toml", []byte(text), kinds.Shipped())
+	_, err := resources.Parse("x.toml", []byte(text), kinds.Of(suite.Types()))
 	if err == nil {
 		t.Fatal("no error")
 	}
@@ -46,7 +47,7 @@ group = "mail"
 }
 
 func TestEveryKindHasItsFigures(t *testing.T) {
-	for _, k := range kinds.Shipped() {
+	for _, k := range kinds.Of(suite.Types()) {
 		if k.StartTimeout == 0 || k.StopTimeout == 0 || len(k.Monitors) == 0 || len(k.Params) == 0 {
 			t.Errorf("%s: %+v", k.Name, k)
 		}

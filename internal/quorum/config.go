@@ -82,20 +82,27 @@ func (c Config) checked() (Config, error) {
 // needs no restart; only the authority is read once.
 type Files struct {
 	CA, Cert, Key string
+	// Member is a name that the certificate of each member has, and no other that
+	// the authority signed; members refuse who lacks it. Empty takes them all.
+	Member string
 }
 
-func (f Files) empty() bool { return f == Files{} }
+func (f Files) empty() bool { return f.CA == "" && f.Cert == "" && f.Key == "" }
 
 func (f Files) etcd() transport.TLSInfo {
 	if f.empty() {
 		return transport.TLSInfo{}
 	}
-	return transport.TLSInfo{
+	info := transport.TLSInfo{
 		CertFile: f.Cert, KeyFile: f.Key, TrustedCAFile: f.CA, ClientCertAuth: true,
 		// The address that a member calls from may be a VIP, which its certificate
 		// cannot name; the certificate itself is the proof.
 		SkipClientSANVerify: true,
 	}
+	if f.Member != "" {
+		info.AllowedHostnames = []string{f.Member}
+	}
+	return info
 }
 
 func (c Config) url(at netip.AddrPort) url.URL {

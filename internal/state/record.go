@@ -74,6 +74,8 @@ type Failure struct {
 	Node     string    `json:"node"`
 	Resource string    `json:"resource"`
 	At       time.Time `json:"at"`
+	// Fatal: another try on that node is no use.
+	Fatal bool `json:"fatal,omitempty"`
 }
 
 // MaxHistory is how many failures and moves a group remembers.

@@ -153,13 +153,15 @@ func (s *Store) change(ctx context.Context, if_ clientv3.Cmp, op clientv3.Op, e 
 
 // note is the event as part of a transaction.
 func (s *Store) note(e Event) (clientv3.Op, error) {
-	if e.At.IsZero() {
-		e.At = now()
+	at := e.At
+	if at.IsZero() {
+		at = time.Now().UTC()
+		e.At = at.Truncate(time.Millisecond)
 	}
 	value, err := encode(e, maxRecord)
 	if err != nil {
 		return clientv3.Op{}, err
 	}
 	// In the order of time, as far as the nodes' clocks agree; no two alike.
-	return clientv3.OpPut(fmt.Sprintf("%s%020d-%s", s.keys.events(), e.At.UnixNano(), rand.Text()[:8]), value), nil
+	return clientv3.OpPut(fmt.Sprintf("%s%020d-%s", s.keys.events(), at.UnixNano(), rand.Text()[:8]), value), nil
 }

@@ -110,7 +110,12 @@ func (w *watch) follow(ctx context.Context) error {
 		return err
 	}
 	prefix := string(w.store.keys)
+	// The client waits until the watch is made, for ever if need be.
+	tooLong := time.AfterFunc(staleAfter, cancel)
 	changes := w.store.client.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(rev+1), clientv3.WithProgressNotify())
+	if !tooLong.Stop() {
+		return fmt.Errorf("etcd has not begun to tell changes within %s", staleAfter)
+	}
 	ask := time.NewTicker(askEvery)
 	defer ask.Stop()
 	for {

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package quorumtest
+
+import (
+	"net"
+	"net/netip"
+	"sync"
+	"testing"
+)
+
+// Wire is a way to a server that a test can hold up: connections stay, and
+// nothing comes through.
+type Wire struct {
+	At netip.AddrPort // where the server seems to be
+
+	mu   sync.Mutex
+	open chan struct{} // closed as long as bytes may pass
+}
+
+// NewWire makes a way to the server for as long as the test runs.
+func NewWire(t testing.TB, server netip.AddrPort) *Wire {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &Wire{At: netip.MustParseAddrPort(l.Addr().String()), open: make(chan struct{})}
+	close(w.open)
+	var all sync.WaitGroup
+	end := make(chan struct{})
+	t.Cleanup(func() {
+		close(end)
+		l.Close()
+		all.Wait()
+	})
+	all.Go(func() {
+		for {
+			near, err := l.Accept()
+			if err != nil {
+				return
+			}
+			far, err := net.Dial("tcp", server.String())
+			if err != nil {
+				near.Close()
+				continue
+			}
+			over := make(chan struct{}, 2)
+			all.Go(func() { w.pass(far, near, end); over <- struct{}{} })
+			all.Go(func() { w.pass(near, far, end); over <- struct{}{} })
+			all.Go(func() {
+				select {
+				case <-over:
+				case <-end:
+				}
+				near.Close()
+				far.Close()
+			})
+		}
+	})
+	return w
+}
+
+func (w *Wire) pass(to, from net.Conn, end <-chan struct{}) {
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buf)
+		if err != nil {
+			return
+		}
+		w.mu.Lock()
+		open := w.open
+		w.mu.Unlock()
+		select {
+		case <-open:
+		case <-end:
+			return
+		}
+		if _, err := to.Write(buf[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// Hold lets nothing through any more.
+func (w *Wire) Hold() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.open = make(chan struct{})
+}
+
+// Free lets everything through again, also what was held up.
+func (w *Wire) Free() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	close(w.open)
+}
