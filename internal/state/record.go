@@ -108,6 +108,8 @@ const (
 	Ban         Kind = "ban"         // Group is kept off Node
 	Stop        Kind = "stop"        // Resource is kept stopped
 	Restart     Kind = "restart"     // Resource, once: its owner does it and takes the wish back
+	StopGroup   Kind = "stop-group"  // Group is to run nowhere
+	Fenced      Kind = "fenced"      // Node is off, as an operator has seen to; see Snapshot.Fenced
 )
 
 // Wish is what an operator asked for.
@@ -132,7 +134,7 @@ func (w Wish) subject() (string, error) {
 	want := map[Kind][3]bool{ // group, node, resource
 		Move: {true, true, false}, Standby: {false, true, false}, Maintenance: {},
 		Ban: {true, true, false}, Stop: {false, false, true},
-		Restart: {false, false, true},
+		Restart: {false, false, true}, StopGroup: {true, false, false}, Fenced: {false, true, false},
 	}
 	fields, known := want[w.Kind]
 	if !known {
@@ -149,9 +151,9 @@ func (w Wish) subject() (string, error) {
 		}
 	}
 	switch w.Kind {
-	case Move:
+	case Move, StopGroup:
 		return w.Group, nil // one for each group, wherever it goes
-	case Standby:
+	case Standby, Fenced:
 		return w.Node, nil
 	case Ban:
 		return w.Group + "/" + w.Node, nil

@@ -142,3 +142,52 @@ func TestRestartIsAskedForOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func TestRelease(t *testing.T) {
+	c := newCluster(t)
+	group := must[state.Group](t)
+	n1, n2 := c.join("n1", 60*time.Second), c.join("n2", 60*time.Second)
+	g := group(n1.Take(t.Context(), state.Group{Name: "mail"}, 0, ""))
+	if _, err := c.Release(t.Context(), g, "alice"); !errors.Is(err, state.ErrOwned) {
+		t.Errorf("taken from one who is present: %v", err)
+	}
+	g.Phase = state.Failed
+	g = group(n1.Put(t.Context(), g))
+	released := group(c.Release(t.Context(), g, "alice"))
+	if released.Owner != "" || released.Phase != state.Free || released.Epoch != 1 || released.Former != "n1" {
+		t.Errorf("got %+v", released)
+	}
+	if _, err := n1.Put(t.Context(), g); !errors.Is(err, state.ErrConflict) {
+		t.Errorf("its former owner wrote it: %v", err)
+	}
+	if _, err := c.Release(t.Context(), released, "alice"); err == nil {
+		t.Error("released twice")
+	}
+	g = group(n1.Take(t.Context(), released, 0, ""))
+	if err := n1.Leave(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	group(n2.Take(t.Context(), group(c.Release(t.Context(), g, "alice")), 0, ""))
+}
+
+func TestFencedIsMeantForWhatWasThen(t *testing.T) {
+	g := state.Group{Name: "mail", Owner: "n1", Rev: 7}
+	word := state.Wish{Kind: state.Fenced, Node: "n1", Rev: 8}
+	for name, tt := range map[string]struct {
+		group state.Group
+		wish  state.Wish
+		nodes map[string]state.Node
+		want  bool
+	}{
+		"said after it was lost": {g, word, nil, true},
+		"it is present":          {g, word, map[string]state.Node{"n1": {Name: "n1"}}, false},
+		"said of a former life":  {state.Group{Name: "mail", Owner: "n1", Rev: 9}, word, nil, false},
+		"said of another":        {g, state.Wish{Kind: state.Fenced, Node: "n2", Rev: 8}, nil, false},
+		"free":                   {state.Group{Name: "mail", Rev: 7}, state.Wish{Kind: state.Fenced, Rev: 8}, nil, false},
+	} {
+		s := state.Snapshot{Nodes: tt.nodes, Wishes: []state.Wish{tt.wish}}
+		if _, got := s.Fenced(tt.group); got != tt.want {
+			t.Errorf("%s: got %t", name, got)
+		}
+	}
+}

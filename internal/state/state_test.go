@@ -138,7 +138,7 @@ func TestGroupChangesHands(t *testing.T) {
 	}
 	want := []string{
 		"n1: the node is present", "n2: the node is present", "n1: starting on n1, epoch 1: first start",
-		"n1: running on n1, epoch 1: first start", "n2: running on n1, epoch 1: its failures were forgiven by root",
+		"n1: running on n1, epoch 1: first start", ": its failures were forgiven",
 		"n1: given up by n1, epoch 1: moves to n2", "n2: starting on n2, epoch 7: the wish of root",
 	}
 	if diff := cmp.Diff(want, told); diff != "" || err != nil {

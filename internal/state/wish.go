@@ -17,12 +17,38 @@ func (w Wish) String() string {
 		return fmt.Sprintf("the ban of %s from %s", w.Group, w.Node)
 	case Stop:
 		return fmt.Sprintf("%s to be stopped", w.Resource)
+	case StopGroup:
+		return fmt.Sprintf("group %s to be stopped", w.Group)
+	case Fenced:
+		return fmt.Sprintf("%s to be taken as switched off", w.Node)
 	case Restart:
 		return "a restart of " + w.Resource
 	}
 	return string(w.Kind)
 }
 
+// Same says whether two wishes are about the same, so that the one replaces the other.
+func (w Wish) Same(o Wish) bool {
+	a, err1 := w.subject()
+	b, err2 := o.subject()
+	return err1 == nil && err2 == nil && w.Kind == o.Kind && a == b
+}
+
 func (w Wish) event(what string) Event {
 	return Event{By: w.By, Node: w.Node, Group: w.Group, Resource: w.Resource, What: what}
+}
+
+// Fenced finds an operator's word that the group's owner is off. It counts for
+// what the owner had written before, and only as long as the owner is not present:
+// one that came back and went again is not meant.
+func (s Snapshot) Fenced(g Group) (Wish, bool) {
+	if _, present := s.Nodes[g.Owner]; present || g.Owner == "" {
+		return Wish{}, false
+	}
+	for _, w := range s.Wishes {
+		if w.Kind == Fenced && w.Node == g.Owner && w.Rev > g.Rev {
+			return w, true
+		}
+	}
+	return Wish{}, false
 }
