@@ -25,10 +25,21 @@ type Config struct {
 	Store    *state.Store
 	Units    Units
 	StateDir string // of the agents: empty after a boot, such as /run/mailha
-	Log      *slog.Logger
+	// Drop lets all addresses of the cluster on this node go at once: vip.Drop.
+	Drop func(context.Context) ([]vip.Holding, error)
+	Log  *slog.Logger
 	// Present is told when the node has joined the cluster, and when it has lost it;
 	// nil: nobody asks.
 	Present func(bool)
+	// Seen is told each state of the cluster; nil: nobody asks.
+	Seen func(state.Snapshot)
+	// Parse reads the configuration that the cluster runs, which replaces Cluster when
+	// it changes. File is this node's own copy, which becomes the cluster's if it has
+	// none yet.
+	Parse func(text string) (*resources.Cluster, error)
+	File  func() (string, error)
+	// Witness: it is present and runs nothing.
+	Witness bool
 	// Alive is called by the loop itself whenever it has gone round, at least each
 	// third of a lease; nil: nobody asks.
 	Alive func()
@@ -40,13 +51,13 @@ type Engine struct {
 	types map[string]agents.Type
 	bell  *bell
 	news  chan news
-	plans chan *resources.Cluster
 
 	session  atomic.Pointer[state.Session]
 	snapshot atomic.Pointer[state.Snapshot]
 	cluster  atomic.Pointer[resources.Cluster]
 
 	// What follows belongs to the loop.
+	adopted int64 // revision of the configuration
 	drivers map[string]*driver
 	owned   map[string]*owned  // by group
 	standby map[string]*tenure // what runs everywhere, by group
@@ -63,7 +74,7 @@ type owned struct {
 
 // New makes a loop. It does nothing yet.
 func New(cfg Config) *Engine {
-	e := &Engine{Config: cfg, types: map[string]agents.Type{}, bell: newBell(), news: make(chan news, 256), plans: make(chan *resources.Cluster, 1)}
+	e := &Engine{Config: cfg, types: map[string]agents.Type{}, bell: newBell(), news: make(chan news, 256)}
 	for _, t := range cfg.Types {
 		e.types[t.Name] = t
 	}
@@ -85,14 +96,9 @@ func (e *Engine) Cluster() *resources.Cluster { return e.cluster.Load() }
 // Session is the node's presence; nil while it has none.
 func (e *Engine) Session() *state.Session { return e.session.Load() }
 
-// Reconfigure has the loop run another configuration from its next round on.
-func (e *Engine) Reconfigure(c *resources.Cluster) {
-	select { // the latest wins
-	case <-e.plans:
-	default:
-	}
-	e.plans <- c
-}
+// Clean stops everything of the cluster's on this node, without asking anybody. It is
+// for a node on which no loop runs.
+func (e *Engine) Clean(ctx context.Context) error { return e.clean(ctx) }
 
 // Run joins the cluster, does this node's part, and joins again whenever it has lost
 // its lease, until ctx ends. Then it stops in good order what it owns, and leaves. It
@@ -185,7 +191,7 @@ func (e *Engine) clean(ctx context.Context) error {
 	const most = 2 * time.Minute
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
-	dropped, dropErr := vip.Drop(ctx)
+	dropped, dropErr := e.Drop(ctx)
 	for _, h := range dropped {
 		e.Log.Warn("an address was here that nobody held a lease for", "address", h.Addr, "interface", h.Interface)
 	}
@@ -261,3 +267,10 @@ func (e *Engine) members(g resources.Group, owned bool) ([]*member, error) {
 
 // hear never blocks a tenure: the loop takes news at once, or all of it is over.
 func (e *Engine) hear(n news) { e.news <- n }
+
+func (e *Engine) see(s state.Snapshot) {
+	e.snapshot.Store(&s)
+	if e.Seen != nil {
+		e.Seen(s)
+	}
+}

@@ -13,7 +13,6 @@ import (
 	"github.com/mailha/mailha/internal/survey"
 	"github.com/mailha/mailha/resources"
 	"github.com/mailha/mailha/resources/placement"
-	"github.com/mailha/mailha/vip"
 )
 
 // serve does this node's part under one lease. It returns when the lease is lost, with
@@ -62,14 +61,13 @@ func (e *Engine) serve(ctx context.Context, session *state.Session, snapshots <-
 			if !ok {
 				return errors.New("the watch over the cluster has ended")
 			}
-			e.snapshot.Store(&s)
+			e.see(s)
 			if s.Stale == nil && knows(s, session) {
 				snapshot, fresh = s, true
+				e.configure(tenures, s.Config)
 			}
 		case n := <-e.news:
 			e.digest(n)
-		case c := <-e.plans:
-			e.adopt(tenures, c)
 		case <-again:
 		case <-beat.C:
 			e.report(tenures, session)
@@ -92,7 +90,7 @@ func (e *Engine) guard(ctx context.Context, session *state.Session) {
 	const most = 5 * time.Second
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), most)
 	defer cancel()
-	dropped, err := vip.Drop(ctx)
+	dropped, err := e.Drop(ctx)
 	if err != nil {
 		e.Log.Error("addresses could not be let go", "error", err)
 	}

@@ -4,9 +4,12 @@ package failover
 
 import (
 	"context"
+	"errors"
 	"reflect"
 	"slices"
+	"time"
 
+	"github.com/mailha/mailha/internal/state"
 	"github.com/mailha/mailha/resources"
 )
 
@@ -71,3 +74,39 @@ func (e *Engine) adopt(ctx context.Context, c *resources.Cluster) {
 }
 
 func same(a, b resources.Group) bool { return reflect.DeepEqual(a.Resources, b.Resources) }
+
+// configure follows the configuration that the cluster runs.
+func (e *Engine) configure(ctx context.Context, c state.Config) {
+	switch {
+	case e.Parse == nil || c.Rev == e.adopted && c.Rev != 0:
+		return
+	case c.Rev == 0:
+		e.propose(ctx)
+		return
+	}
+	e.adopted = c.Rev // once: a bad one is told once, and the one before is kept
+	parsed, err := e.Parse(c.TOML)
+	if err != nil {
+		e.Log.Error("the cluster's configuration cannot be used by this node; it keeps the one that it has", "error", err)
+		return
+	}
+	if !reflect.DeepEqual(parsed, e.Cluster()) {
+		e.Log.Info("the cluster's configuration is adopted", "by", c.By, "revision", c.Rev)
+		e.adopt(ctx, parsed)
+	}
+}
+
+// propose puts this node's own file where there is none yet. Another node may be
+// quicker.
+func (e *Engine) propose(ctx context.Context) {
+	text, err := e.File()
+	if err == nil {
+		const patience = 2 * time.Second
+		ctx, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		_, err = e.Store.PutConfig(ctx, state.Config{TOML: text, By: "mailhad on " + e.Node.Name, Since: time.Now()})
+	}
+	if err != nil && !errors.Is(err, state.ErrConflict) {
+		e.Log.Warn("the cluster has no configuration yet", "error", err)
+	}
+}
