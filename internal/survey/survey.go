@@ -42,6 +42,9 @@ func group(s state.Snapshot, c *resources.Cluster, g state.Group, now time.Time,
 		// owner's own clock and its release may have taken longer.
 		p.FreeAt = now.Add(gone.Add(c.Margin).Sub(at))
 	}
+	if w, ok := s.Fenced(g); ok && !w.Over(now) {
+		p.FreeAt = now // nothing runs on a machine that is off
+	}
 	for _, f := range g.Failures {
 		p.Failures = append(p.Failures, placement.Failure{Node: f.Node, Resource: f.Resource, When: f.At, Fatal: f.Fatal})
 	}
@@ -63,6 +66,10 @@ func apply(p *placement.State, w state.Wish) {
 	case state.Move:
 		g := groupOf(p, w.Group)
 		g.Wish = &placement.Wish{Node: w.Node, Order: order}
+		p.Groups[w.Group] = g
+	case state.StopGroup:
+		g := groupOf(p, w.Group)
+		g.Stopped = &order
 		p.Groups[w.Group] = g
 	case state.Ban:
 		g := groupOf(p, w.Group)
