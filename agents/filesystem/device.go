@@ -74,13 +74,13 @@ var errAbsent = errors.New("is not there")
 // returns an error that wraps errBusy or errAbsent, or nil.
 func (t target) free(ctx context.Context) error {
 	return bounded(ctx, "open "+t.path, func() error {
-		first := error(nil)
+		var first error
 		current, err := blockNumber(t.path)
 		switch {
 		case err == nil:
 			first = openAlone(t.path)
 		case errors.Is(err, errNoBlock):
-			return err
+			first = fmt.Errorf("%w: %w", errAbsent, err)
 		default:
 			first = fmt.Errorf("%s %w", t.path, errAbsent)
 		}

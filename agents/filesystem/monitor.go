@@ -91,7 +91,7 @@ func (a *Agent) absent(ctx context.Context, t target, s sight) error {
 	defer cancel()
 	err := t.free(ctx)
 	switch {
-	case err == nil, errors.Is(err, errAbsent), errors.Is(err, errNoBlock):
+	case err == nil, errors.Is(err, errAbsent):
 		return fmt.Errorf("%s is mounted nowhere: %w", t.path, agents.ErrNotRunning)
 	case errors.Is(err, errBusy):
 		return fmt.Errorf("%s is not mounted on %s, but %w; %s", t.path, t.dir, err, a.whoHas(ctx, t))

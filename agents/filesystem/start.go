@@ -171,6 +171,9 @@ func (a *Agent) check(ctx context.Context, s super) error {
 		a.log.Warn("the file system was repaired", "device", a.Device.path(), "said", strings.TrimSpace(out))
 		err = nil
 	}
+	if said != nil && err != nil {
+		said.text = strings.Join(strings.Fields(out+" "+said.text), " ") // it tells on both what is wrong
+	}
 	if err != nil {
 		return fmt.Errorf("check of %s before it is mounted (%s): %w; repair it by hand: e2fsck -f %[1]s", a.Device.path(), why, err)
 	}

@@ -106,9 +106,12 @@ func (a *Agent) endLeft(ctx context.Context) error {
 // vacate unmounts the device everywhere on this node, ends who uses it, and returns nil
 // once the kernel says that it is free.
 func (a *Agent) vacate(ctx context.Context, t target) error {
-	var last error
+	var last error // why the device was not free when it was last tried, with time left
 	force := a.newForce(ctx)
 	for round := 0; ; round++ {
+		if ctx.Err() != nil {
+			return fmt.Errorf("%s is not free: %w; %s", t.path, last, a.whoHas(context.WithoutCancel(ctx), t))
+		}
 		s, err := a.see(t)
 		if err != nil {
 			return err
@@ -116,8 +119,8 @@ func (a *Agent) vacate(ctx context.Context, t target) error {
 		in := t.marks(s)
 		spaces := t.spaces()
 		if len(s.owned) == 0 && len(spaces) == 0 {
-			last = t.free(ctx)
-			if last == nil || errors.Is(last, errAbsent) || errors.Is(last, errNoBlock) {
+			err = t.free(ctx)
+			if err == nil || errors.Is(err, errAbsent) {
 				return nil
 			}
 		} else {
@@ -125,16 +128,16 @@ func (a *Agent) vacate(ctx context.Context, t target) error {
 			if round == 0 {
 				a.sync(ctx, s)
 			}
-			last = a.unmountAll(ctx, t, s, spaces, force.lazily())
-			if last == nil {
+			err = a.unmountAll(ctx, t, s, force.lazily())
+			if err == nil {
 				continue // and prove it
 			}
 		}
-		if ctx.Err() != nil {
-			return fmt.Errorf("%s is not free: %w; %s", t.path, last, a.whoHas(context.WithoutCancel(ctx), t))
+		if errors.Is(err, errStuck) {
+			return err
 		}
-		if errors.Is(last, errStuck) {
-			return last
+		if ctx.Err() == nil || last == nil {
+			last = err
 		}
 		if err := force.apply(ctx, t, in, spaces); err != nil {
 			return err
@@ -143,7 +146,7 @@ func (a *Agent) vacate(ctx context.Context, t target) error {
 }
 
 // unmountAll unmounts in this namespace, and then where copies of the mount are left.
-func (a *Agent) unmountAll(ctx context.Context, t target, s sight, spaces []space, lazily bool) error {
+func (a *Agent) unmountAll(ctx context.Context, t target, s sight, lazily bool) error {
 	err := a.unmountOwn(ctx, t, s, lazily)
 	if errors.Is(err, errStuck) {
 		return err

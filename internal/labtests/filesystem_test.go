@@ -97,12 +97,10 @@ func TestStopFilesystem(t *testing.T) {
 		{name: "working directory", script: user("cd " + dataDir + "; " + using + "sleep 300")},
 		{name: "open file", script: user("exec 3>" + dataDir + "/open; " + using + "sleep 300")},
 		{name: "program", script: "cp /bin/sleep " + dataDir + "/sleep; " + user("cd /; "+dataDir+"/sleep 300 & "+using+"wait")},
-		{name: "root directory", script: user("mkdir -p " + dataDir + "/root && cp -a --parents /bin /usr/bin/sleep /lib64 /lib /usr/lib/x86_64-linux-gnu/libc.so* /usr/lib64 " + dataDir + "/root 2>/dev/null; " + using + "exec chroot " + dataDir + "/root /usr/bin/sleep 300")},
-		{name: "mapped file", script: user(`exec python3 -c "
-import mmap, os
-f = open(\"` + dataDir + `/map\", \"w+b\"); f.truncate(4096)
-m = mmap.mmap(f.fileno(), 4096); f.close()
-os.close(os.open(\"/run/using\", os.O_CREAT)); import time; time.sleep(300)"`)},
+		{name: "root directory", script: user(`exec python3 -c "
+import os, time
+os.chdir(\"/\"); os.close(os.open(\"/run/using\", os.O_CREAT)); os.chroot(\"` + dataDir + `\"); time.sleep(300)"`) + "; sleep 0.1"},
+		{name: "mapped file", script: "cp /lib/x86_64-linux-gnu/libz.so.1 " + dataDir + "/z.so; " + user("LD_PRELOAD="+dataDir+"/z.so sleep 300 & "+using+"wait") + "; sleep 0.1"},
 		{name: "deaf to SIGTERM", timeout: 10 * time.Second, script: user(`trap "" TERM; cd ` + dataDir + "; " + using + "while :; do sleep 1; done")},
 		{name: "suspended", timeout: 10 * time.Second, script: user("cd " + dataDir + "; " + using + "kill -STOP $$; sleep 300")},
 		{name: "comes back", timeout: 10 * time.Second, script: "systemd-run --quiet --unit=back -p Restart=always -p RestartSec=1ms -p StartLimitIntervalSec=0 -p WorkingDirectory=-" + dataDir + " sleep 300; sleep 0.3", after: "systemctl stop back"},
@@ -121,7 +119,7 @@ os.close(os.open(\"/run/using\", os.O_CREAT)); import time; time.sleep(300)"`)},
 		{name: "lazily unmounted while in use, nobody may be ended", now: fileSystem("kill_users", "false"), timeout: 6 * time.Second, script: user("cd "+dataDir+"; "+using+"sleep 300") + "; umount -l " + dataDir, monitor: generic, code: generic, reason: "sleep"},
 		{name: "in use, nobody may be ended", now: fileSystem("kill_users", "false"), timeout: 6 * time.Second, script: user("cd " + dataDir + "; " + using + "sleep 300"), code: generic, reason: "working directory " + dataDir},
 		{name: "unmounted by hand", script: "umount " + dataDir, monitor: notRunning},
-		{name: "mounted twice", script: "mount " + lab.DiskPath + " " + dataDir},
+		{name: "mounted twice", script: "mount --bind " + dataDir + " " + dataDir},
 		{name: "mounted elsewhere as well", script: "mkdir /srv/other; mount " + lab.DiskPath + " /srv/other"},
 		{name: "mounted elsewhere instead", script: "mkdir /srv/other; umount " + dataDir + "; mount " + lab.DiskPath + " /srv/other", monitor: generic},
 		{name: "moved", script: "mkdir /srv/other; mount --make-private /; mount --move " + dataDir + " /srv/other", monitor: generic},
