@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"os"
 	"strings"
@@ -18,12 +19,12 @@ import (
 	"github.com/mailha/mailha/agents"
 	"github.com/mailha/mailha/agents/unit"
 	"github.com/mailha/mailha/internal/api"
+	"github.com/mailha/mailha/internal/enrol"
 	"github.com/mailha/mailha/internal/failover"
 	"github.com/mailha/mailha/internal/kinds"
 	"github.com/mailha/mailha/internal/quorum"
 	"github.com/mailha/mailha/internal/state"
 	"github.com/mailha/mailha/internal/survey"
-	"github.com/mailha/mailha/internal/trust"
 	"github.com/mailha/mailha/resources"
 	"github.com/mailha/mailha/vip"
 )
@@ -102,6 +103,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 		return err
 	}
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	go d.letIn(serving, cluster, node, client, store)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(serving, l) }()
 	status.ready()
@@ -123,7 +125,7 @@ func (d *Daemon) etcd(ctx context.Context, c *resources.Cluster, n resources.Nod
 	const patience = 30 * time.Second // others may not be there yet, which is no reason to give up
 	starting, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	m, err := quorum.Start(starting, MemberConfig(c, n, d.Log))
+	m, err := quorum.Start(starting, enrol.Member(c, n, d.Log))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -137,22 +139,24 @@ func (d *Daemon) etcd(ctx context.Context, c *resources.Cluster, n resources.Nod
 	}, nil
 }
 
-// MemberConfig is the node's member of the embedded etcd.
-func MemberConfig(c *resources.Cluster, n resources.Node, log *slog.Logger) quorum.Config {
-	dir := trust.Dir(c.TLSDir)
-	cfg := quorum.Config{
-		Name: n.Name, Cluster: c.Name, Dir: c.Etcd.DataDir, Heartbeat: c.Etcd.Heartbeat, Election: c.Etcd.Election, Log: log,
-		TLS: quorum.Files{CA: dir.CA(), Cert: dir.Node(), Key: dir.Node()},
+// letIn serves nodes that come into the cluster, and those that need a new certificate,
+// until ctx ends. A node that does not hold the authority lets nobody in.
+func (d *Daemon) letIn(ctx context.Context, c *resources.Cluster, n resources.Node, client *clientv3.Client, store *state.Store) {
+	if c.Etcd.External() || len(n.Addresses) == 0 {
+		return
 	}
-	if len(n.Addresses) > 0 {
-		cfg.Peer, cfg.Client = netip.AddrPortFrom(n.Addresses[0], c.Etcd.PeerPort), netip.AddrPortFrom(n.Addresses[0], c.Etcd.Port)
+	door := enrol.Door(c, client, store, d.File, d.Log)
+	srv, err := door.Server()
+	if err != nil {
+		d.Log.Warn("nodes cannot join here", "error", err)
+		return
 	}
-	for _, o := range c.Nodes {
-		if o.Name != n.Name && len(o.Addresses) > 0 {
-			cfg.Others = append(cfg.Others, "https://"+netip.AddrPortFrom(o.Addresses[0], c.Etcd.Port).String())
-		}
+	srv.Addr = netip.AddrPortFrom(n.Addresses[0], enrol.Port).String()
+	stop := context.AfterFunc(ctx, func() { srv.Close() })
+	defer stop()
+	if err := srv.ListenAndServeTLS("", ""); err != nil && !errors.Is(err, http.ErrServerClosed) {
+		d.Log.Warn("nodes cannot join here", "error", err)
 	}
-	return cfg
 }
 
 // Clean stops everything of the cluster's on this node, for whoever ends the daemon by
