@@ -35,7 +35,9 @@ type Client struct {
 func Dial(socket string) *Client {
 	var dialer net.Dialer
 	return &Client{where: socket, base: "http://mailhad", http: &http.Client{Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dialer.DialContext(ctx, "unix", socket) },
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return dialer.DialContext(ctx, "unix", socket)
+		},
 	}}}
 }
 
