@@ -163,17 +163,24 @@ func (s *Store) change(ctx context.Context, if_ clientv3.Cmp, op clientv3.Op, e 
 }
 
 // A write that was on its way to a leader that died is lost, and etcd says so
-// after seven seconds at the earliest. Each attempt is cut off before that.
+// after seven seconds at the earliest. Each attempt is cut off before that: soon
+// as long as an election may be under way, later where etcd is just slow.
 const (
-	attempt    = time.Second
-	writeAgain = 50 * time.Millisecond
+	attempt     = 300 * time.Millisecond
+	attempts    = 10
+	slowAttempt = 3 * time.Second
+	writeAgain  = 30 * time.Millisecond
 )
 
 // commit makes a transaction, again and again until etcd has an answer or ctx
 // ends. The transaction has to be one that shows when it was made before.
 func (s *Store) commit(ctx context.Context, txn func(context.Context) (*clientv3.TxnResponse, error)) (*clientv3.TxnResponse, error) {
-	for {
-		one, cancel := context.WithTimeout(ctx, attempt)
+	for i := 0; ; i++ {
+		limit := attempt
+		if i >= attempts {
+			limit = slowAttempt
+		}
+		one, cancel := context.WithTimeout(ctx, limit)
 		resp, err := txn(one)
 		cancel()
 		if err == nil || ctx.Err() != nil || !again(err) {

@@ -230,7 +230,7 @@ func TestWriteWhoseAnswerIsLost(t *testing.T) {
 		}
 		taken <- g
 	}()
-	time.Sleep(1300 * time.Millisecond) // the first attempt is given up by then
+	time.Sleep(700 * time.Millisecond) // the first attempt is given up by then
 	wire.Free()
 	g := <-taken
 	if g.Epoch != 1 || !n.Owns(g) {
