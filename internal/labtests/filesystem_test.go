@@ -99,7 +99,7 @@ func TestStopFilesystem(t *testing.T) {
 		{name: "program", script: "cp /bin/sleep " + dataDir + "/sleep; " + user("cd /; "+dataDir+"/sleep 300 & "+using+"wait")},
 		{name: "root directory", script: user(`exec python3 -c "
 import os, time
-os.chdir(\"/\"); os.close(os.open(\"/run/using\", os.O_CREAT)); os.chroot(\"` + dataDir + `\"); time.sleep(300)"`) + "; sleep 0.1"},
+os.chdir(\"/\"); os.close(os.open(\"/run/using\", os.O_CREAT)); os.chroot(\"`+dataDir+`\"); time.sleep(300)"`) + "; sleep 0.1"},
 		{name: "mapped file", script: "cp /lib/x86_64-linux-gnu/libz.so.1 " + dataDir + "/z.so; " + user("LD_PRELOAD="+dataDir+"/z.so sleep 300 & "+using+"wait") + "; sleep 0.1"},
 		{name: "deaf to SIGTERM", timeout: 10 * time.Second, script: user(`trap "" TERM; cd ` + dataDir + "; " + using + "while :; do sleep 1; done")},
 		{name: "suspended", timeout: 10 * time.Second, script: user("cd " + dataDir + "; " + using + "kill -STOP $$; sleep 300")},
