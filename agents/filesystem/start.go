@@ -35,7 +35,7 @@ func (a *Agent) start(ctx context.Context) error {
 		return err
 	}
 	path := a.Device.path()
-	number, err := await(ctx, path)
+	number, err := a.await(ctx, path)
 	if err != nil {
 		return err
 	}
@@ -72,6 +72,16 @@ func (a *Agent) start(ctx context.Context) error {
 		return errors.Join(err, a.undo(ctx, t))
 	}
 	return nil
+}
+
+// await waits for the device for half of the time: what comes late has to be mounted, too.
+func (a *Agent) await(ctx context.Context, path string) (uint64, error) {
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/2)
+		defer cancel()
+	}
+	return await(ctx, path)
 }
 
 // noneLeft refuses to go on beside a program of an earlier call, which might mount

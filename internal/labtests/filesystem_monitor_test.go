@@ -85,3 +85,36 @@ func TestMonitorFrozenFilesystem(t *testing.T) {
 		t.Error("the device is in use after a stop")
 	}
 }
+
+// A device that does not answer is told in time, and nothing is waited for. It is an
+// image on another file system, which is frozen.
+func TestHungDevice(t *testing.T) {
+	const outer = "/srv/outer"
+	n := newDisk(t, lab.Config{}).node
+	dev := run(t, n, "mkdir "+outer+"; mount "+lab.DiskPath+" "+outer+"; truncate -s 48M "+outer+"/image; mkfs.ext4 -q -F "+outer+`/image
+		mknod /dev/loop-control c 10 237
+		for try in 1 2 3 4 5; do
+			dev=$(losetup -f); test -e $dev || mknod $dev b 7 ${dev#/dev/loop}
+			losetup $dev `+outer+`/image && echo $dev && break
+		done`)
+	r := fileSystem("device", dev)
+	r.start(t, n)
+	run(t, n, "losetup -d "+dev) // once it is unmounted, so that nothing outlives the test
+	t.Cleanup(func() { run(t, n, "fsfreeze -u "+outer+" 2>/dev/null || true") })
+	run(t, n, "dd if=/dev/zero of="+dataDir+"/dirty bs=1M count=4 2>/dev/null; fsfreeze -f "+outer)
+	short := call{interval: time.Minute, depth: 10, timeout: 5 * time.Second}
+	if a := r.must(t, n, "monitor", short, generic); !strings.Contains(a.reason, "does not answer") {
+		t.Error(a)
+	}
+	for range 2 {
+		if a := r.must(t, n, "stop", call{timeout: 5 * time.Second}, generic); !strings.Contains(a.reason, "does not answer") {
+			t.Error(a)
+		}
+	}
+	run(t, n, "fsfreeze -u "+outer)
+	r.stop(t, n)
+	if got := run(t, n, askKernel+lab.DiskPath+"; umount "+outer+"; "+askKernel+lab.DiskPath); !strings.HasSuffix(got, "free") {
+		t.Errorf("something still uses the image: %s", got)
+	}
+	r.must(t, n, "monitor", call{}, notRunning)
+}

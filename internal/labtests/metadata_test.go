@@ -15,7 +15,7 @@ var agents = []string{"vip", "mta", "internet-agent", "store", "directory", "ser
 
 // ocf-tester is the resource-agents project's own test of an agent.
 func TestOCFTester(t *testing.T) {
-	n := newStore(t, lab.Config{Disk: true}).node
+	n := newStore(t, lab.Config{Disks: 2, Disk: true}).node
 	furnishReplica(t, n, 1, 1)
 	for _, tt := range []struct {
 		name string
@@ -28,6 +28,7 @@ func TestOCFTester(t *testing.T) {
 		{name: "store with addresses", r: store()},
 		{name: "directory", r: directory("ip", "")},
 		{name: "directory with addresses", r: directory()},
+		{name: "file system", r: fileSystem("device", lab.Disk(2))},
 		{name: "service", r: resource{"service", "greylist", params{"unit": "postgrey.service", "ports": "10023"}}},
 		{name: "service with addresses", r: service("postgrey.service", "ports", "10023")},
 	} {
@@ -71,7 +72,7 @@ func TestMetadata(t *testing.T) {
 				{"RNG of API 1.1", `for rng in /usr/share/pacemaker/api/ocf-ra-*.rng; do
 					[ ! -e $rng ] || xmllint --nowarning --noout --relaxng $rng ` + file + `; done`},
 				{"Pacemaker", `crm_resource --show-metadata ocf:mailha:` + agent + ` | cmp - ` + file},
-				{"crmsh", `crm ra info ocf:mailha:` + agent + ` | grep -q '^drain_timeout\|^refresh_interval'`},
+				{"crmsh", `crm ra info ocf:mailha:` + agent + ` | grep -q '^drain_timeout\|^refresh_interval\|^kill_users'`},
 			} {
 				if res, err := n.Exec(t.Context(), "bash", "-c", "set -o pipefail; "+tt.script); err != nil || res.ExitCode != 0 {
 					t.Errorf("%s: %v, exit code %d: %s", tt.name, err, res.ExitCode, res.Stderr)
