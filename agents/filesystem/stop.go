@@ -138,6 +138,9 @@ func (a *Agent) vacate(ctx context.Context, t target) error {
 		if ctx.Err() == nil || last == nil {
 			last = err
 		}
+		if err := a.freeLoops(ctx, in); err != nil {
+			return err
+		}
 		if err := force.apply(ctx, t, in, spaces); err != nil {
 			return err
 		}
