@@ -8,7 +8,7 @@ import (
 )
 
 func TestNote(t *testing.T) {
-	n := note{device: "/dev/disk/by-id/a b\n\"c\"", number: 1<<40 + 7, dir: "/srv/x=y\n"}
+	n := note{device: "/dev/disk/by-id/a b\n\"c\"", number: 1<<40 + 7, dir: "/srv/x=y\n", files: 9}
 	text := string(n.text())
 	if got, err := parseNote(text); err != nil || got != n {
 		t.Errorf("read back: %+v, %v", got, err)
@@ -21,7 +21,7 @@ func TestNote(t *testing.T) {
 }
 
 func FuzzNote(f *testing.F) {
-	f.Add(string(note{"/dev/a", 5, "/srv"}.text()))
+	f.Add(string(note{"/dev/a", 5, "/srv", 6}.text()))
 	f.Fuzz(func(t *testing.T, text string) {
 		n, err := parseNote(text)
 		if err != nil {

@@ -53,7 +53,7 @@ func (a *Agent) start(ctx context.Context) error {
 		if err := a.well(s); err != nil && !errors.Is(err, agents.ErrDegraded) {
 			return err
 		}
-		return agents.WriteNote(a.env.NotePath(), n.text())
+		return a.keep(ctx, n)
 	}
 	if err := a.vacant(ctx, t, s); err != nil {
 		return err
@@ -70,6 +70,22 @@ func (a *Agent) start(ctx context.Context) error {
 	}
 	if err != nil {
 		return errors.Join(err, a.undo(ctx, t))
+	}
+	return a.keep(ctx, n)
+}
+
+// keep notes what is mounted, with the number by which its files are known.
+func (a *Agent) keep(ctx context.Context, n note) error {
+	if err := bounded(ctx, "look at "+n.dir, func() error {
+		var st unix.Stat_t
+		err := unix.Stat(n.dir, &st)
+		n.files = st.Dev
+		return err
+	}); err != nil {
+		return fmt.Errorf("look at the mounted file system: %w", err)
+	}
+	if err := agents.WriteNote(a.env.NotePath(), n.text()); err != nil {
+		return fmt.Errorf("note what is mounted: %w", err)
 	}
 	return nil
 }
