@@ -107,6 +107,7 @@ os.chdir(\"/\"); os.close(os.open(\"/run/using\", os.O_CREAT)); os.chroot(\"`+da
 		{name: "nested mount", script: "mkdir " + dataDir + "/in; mount -t tmpfs in " + dataDir + "/in; mkdir " + dataDir + "/in/side; mount -t tmpfs side " + dataDir + "/in/side; " + user("cd "+dataDir+"/in/side; "+using+"sleep 300")},
 		{name: "mounted over", script: "mount -t tmpfs over " + dataDir, monitor: generic},
 		{name: "root bound into it", script: "mkdir " + dataDir + "/in; mount --bind /etc " + dataDir + "/in"},
+		{name: "image in it, mounted and in use", script: "truncate -s 16M " + dataDir + "/image; mkfs.ext4 -q -F " + dataDir + "/image; mkdir /srv/image; mknod /dev/loop-control c 10 237; for n in $(seq 0 63); do mknod /dev/loop$n b 7 $n; done; mount -o loop " + dataDir + "/image /srv/image; " + user("cd /srv/image; "+using+"sleep 300")},
 		{name: "bound elsewhere", script: "mkdir -p /srv/other " + dataDir + "/sub; mount --bind " + dataDir + "/sub /srv/other"},
 		{name: "confined service", script: "systemd-run --quiet --unit=confined -p ProtectSystem=strict -p PrivateTmp=yes -p ReadWritePaths=" + dataDir + " sh -c 'cd " + dataDir + "; echo x >y; exec sleep 300'; until test -s " + dataDir + "/y; do sleep 0.02; done"},
 		{name: "confined service with nothing open", script: "systemd-run --quiet --unit=confined -p ProtectSystem=strict -p PrivateTmp=yes sleep 300; sleep 0.2"},
