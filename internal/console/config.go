@@ -202,7 +202,13 @@ func (s *session) applyConfigCommand() *cobra.Command {
 					return err
 				}
 				change.Revision = review.Revision
-				return s.ask(c, waiting{}, func() (api.Done, error) { return c.Apply(s.ctx, change) }, nil)
+				return s.ask(c, waiting{}, func() (api.Done, error) {
+					done, err := c.Apply(s.ctx, change)
+					if s.output == outputText {
+						done.Effects = nil // as was said before
+					}
+					return done, err
+				}, nil)
 			})
 		},
 	}
