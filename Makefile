@@ -54,6 +54,7 @@ fuzz: ## run each fuzz test for half a minute
 
 install: build ## install below DESTDIR
 	install -D -m 0755 build/mailha-ocf $(DESTDIR)$(SBINDIR)/mailha-ocf
+	install -m 0755 -t $(DESTDIR)$(SBINDIR) build/mailhad build/mailhactl
 	install -d $(DESTDIR)$(OCFDIR)/mailha
 	for a in $(AGENTS); do ln -sf $(SBINDIR)/mailha-ocf $(DESTDIR)$(OCFDIR)/mailha/$$a; done
 	install -D -m 0644 -t $(DESTDIR)$(UNITDIR) contrib/systemd/*.service
@@ -63,7 +64,7 @@ install: build ## install below DESTDIR
 
 uninstall: ## remove what install put there
 	for a in $(AGENTS); do rm -f $(DESTDIR)$(OCFDIR)/mailha/$$a; done
-	rm -f $(DESTDIR)$(SBINDIR)/mailha-ocf
+	rm -f $(DESTDIR)$(SBINDIR)/mailha-ocf $(DESTDIR)$(SBINDIR)/mailhad $(DESTDIR)$(SBINDIR)/mailhactl
 	for f in contrib/systemd/*.service; do rm -f $(DESTDIR)$(UNITDIR)/$$(basename $$f); done
 	rm -rf $(DESTDIR)$(PREFIX)/lib/mailha/recover
 	for f in man/*.7; do rm -f $(DESTDIR)$(MANDIR)/man7/$$(basename $$f); done

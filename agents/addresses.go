@@ -17,7 +17,7 @@ import (
 // Addresses are the parameters about secondary addresses, the same for every
 // agent that has some.
 type Addresses struct {
-	IP            addressList
+	IP            AddressList
 	Netmask       prefixBits
 	NIC           Text
 	Label         label
@@ -27,7 +27,7 @@ type Addresses struct {
 	ProbeCount    count
 	ProbeInterval Duration
 	ProbeWait     Duration
-	Gateway       addressList
+	Gateway       AddressList
 	Refresh       Duration
 	Wait          Ports // on which clients wait while nobody listens
 }
@@ -87,6 +87,13 @@ func (a *Addresses) Params(required bool) Table {
 	}
 }
 
+// SharedParam is the same for every agent of a service.
+func SharedParam(v *AddressList) Param {
+	return Param{Name: "shared_ip", Value: v,
+		Short: "Secondary addresses of another resource on which clients reach the service",
+		Long:  "For services that stand behind one address: the resource that has it, usually of type vip, keeps it, and this one closes and opens its own ports there, counts its own sessions, and is asked for its health there."}
+}
+
 // Any says whether there are addresses.
 func (a *Addresses) Any() bool { return len(a.IP) > 0 }
 
@@ -138,26 +145,30 @@ func (a *Addresses) Set(owner string, earlier []netip.Prefix, log *slog.Logger) 
 			Interval: time.Duration(a.ProbeInterval),
 			Wait:     time.Duration(a.ProbeWait),
 		},
-		Gateways: a.Gateway.addrs(),
+		Gateways: a.Gateway.Addrs(),
 		Wait:     a.Wait,
 	}, log)
 }
 
-// addressList keeps the text of each address; the prefix length depends on
-// cidr_netmask, which may be set later.
-type addressList []string
+// AddressList is the value of a parameter with addresses. It keeps the text of
+// each; the prefix length depends on cidr_netmask, which may be set later.
+type AddressList []string
 
-func (v *addressList) Set(s string) error {
+// Set reads addresses separated by spaces or commas.
+func (v *AddressList) Set(s string) error {
 	if _, err := vip.ParseAddrs(s, 32, 128); err != nil {
 		return err
 	}
 	*v = fields(s)
 	return nil
 }
-func (v *addressList) String() string { return strings.Join(*v, " ") }
-func (*addressList) OCFType() string  { return "string" }
+func (v *AddressList) String() string { return strings.Join(*v, " ") }
 
-func (v addressList) addrs() []netip.Addr {
+// OCFType is the type in the metadata.
+func (*AddressList) OCFType() string { return "string" }
+
+// Addrs are the addresses without their prefix lengths.
+func (v AddressList) Addrs() []netip.Addr {
 	var addrs []netip.Addr
 	for _, text := range v {
 		// Set has looked at each of them.

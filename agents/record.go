@@ -155,3 +155,31 @@ func (r records) forget(log *slog.Logger) {
 		log.Warn("cannot remove what the start noted", "error", err)
 	}
 }
+
+// UnitsOf lists the systemd units that a resource was started with on this node, those
+// of its parts included.
+func UnitsOf(stateDir, instance string) ([]string, error) {
+	name := filepath.Join(stateDir, fileName(instance))
+	parts, err := filepath.Glob(name + fileName(":") + "*.note")
+	if err != nil {
+		return nil, fmt.Errorf("look for the units of %s: %w", instance, err)
+	}
+	var units []string
+	var errs []error
+	for _, path := range append(parts, name+".note") {
+		data, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		var rec record
+		if err == nil {
+			err = rec.UnmarshalText(data)
+		}
+		if err != nil {
+			errs = append(errs, err)
+		} else if rec.Facts.Unit != "" {
+			units = append(units, rec.Facts.Unit)
+		}
+	}
+	return units, errors.Join(errs...)
+}

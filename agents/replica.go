@@ -66,7 +66,7 @@ func (r *Replica) Promote(ctx context.Context) error {
 		return err
 	}
 	again := rec.Promoted
-	rec.Addresses, rec.Shared, rec.Promoted, rec.Started = prefixes, r.Shared.addrs(), true, time.Now()
+	rec.Addresses, rec.Shared, rec.Promoted, rec.Started = prefixes, r.Shared.Addrs(), true, time.Now()
 	r.introduce(rec)
 	if err := r.promote(ctx, rec, again); err != nil {
 		r.show(rec, Status{Phase: Failed, Detail: err.Error()})

@@ -258,11 +258,11 @@ func TestReplicaIsFollowedBehindItsGate(t *testing.T) {
 	if !rec.unreachable() {
 		t.Error("promoted and without addresses, its gate would shut out the others")
 	}
-	rec.Facts.Bound = addressList{"192.0.2.1"}.addrs()
+	rec.Facts.Bound = AddressList{"192.0.2.1"}.Addrs()
 	if !rec.unreachable() {
 		t.Error("bound to an address of the node, its gate would shut out the others")
 	}
-	rec.Shared = addressList{"192.0.2.7"}.addrs()
+	rec.Shared = AddressList{"192.0.2.7"}.Addrs()
 	if rec.unreachable() {
 		t.Error("with a shared address, it cannot be reached")
 	}

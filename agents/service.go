@@ -20,7 +20,7 @@ import (
 // the parameters that a kind adds.
 type Service struct {
 	Addresses    Addresses
-	Shared       addressList // of other resources
+	Shared       AddressList // of other resources
 	Description  Text
 	DrainTimeout Duration
 	GateMode     GateMode
@@ -47,12 +47,8 @@ func NewService(env Env, steps Steps) *Service {
 
 // Params is the part of the table that all services share.
 func (s *Service) Params() Table {
-	return append(append(s.Addresses.Params(false), Table{
-		{Name: "shared_ip", Value: &s.Shared,
-			Short: "Secondary addresses of another resource on which clients reach the service",
-			Long:  "For services that stand behind one address: the resource that has it, usually of type vip, keeps it, and this one closes and opens its own ports there, counts its own sessions, and is asked for its health there."},
-		DescriptionParam(&s.Description),
-	}...), DrainParams(&s.DrainTimeout, &s.GateMode)...)
+	return append(append(s.Addresses.Params(false), SharedParam(&s.Shared), DescriptionParam(&s.Description)),
+		DrainParams(&s.DrainTimeout, &s.GateMode)...)
 }
 
 // DrainParams are about the end of client sessions, the same for every service.
@@ -177,7 +173,7 @@ func (s *Service) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	rec := record{Addresses: prefixes, Shared: s.Shared.addrs(), Started: time.Now()}
+	rec := record{Addresses: prefixes, Shared: s.Shared.Addrs(), Started: time.Now()}
 	s.introduce(rec)
 	s.show(rec, Status{Phase: Starting})
 	set, err := s.set(rec)
@@ -338,7 +334,7 @@ func (s *Service) Target(f Facts) netip.Addr {
 	if prefixes, err := s.Addresses.Prefixes(); err == nil && len(prefixes) > 0 {
 		return prefixes[0].Addr()
 	}
-	if shared := s.Shared.addrs(); len(shared) > 0 {
+	if shared := s.Shared.Addrs(); len(shared) > 0 {
 		return shared[0]
 	}
 	if f.Listen.IsValid() {
@@ -373,7 +369,7 @@ func (s *Service) supposed(ctx context.Context) record {
 	if err != nil {
 		s.log.Warn("the secondary addresses are not known", "error", err)
 	}
-	return record{Facts: facts, Addresses: prefixes, Shared: s.Shared.addrs()}
+	return record{Facts: facts, Addresses: prefixes, Shared: s.Shared.Addrs()}
 }
 
 func (s *Service) records() records { return records{dir: s.env.StateDir, instance: s.env.Instance} }

@@ -27,7 +27,7 @@ func TestStatus(t *testing.T) {
 	s, units, _ := newDouble(t)
 	s.board.env.Kind = "mta"
 	s.Description = "mail for example.org"
-	s.Shared = addressList{"192.0.2.7"}
+	s.Shared = AddressList{"192.0.2.7"}
 	if err := s.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"syscall"
 	"time"
 
@@ -61,7 +62,7 @@ func (s *Service) stop(ctx context.Context, rec record, noted bool, times budget
 		return err
 	}
 	if !noted && len(rec.Addresses) == 0 {
-		if err := s.records().unaccounted(ctx); err != nil {
+		if err := s.records().unaccounted(ctx, slices.Concat(rec.Shared, s.Shared.Addrs())); err != nil {
 			return err
 		}
 	}

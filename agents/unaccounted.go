@@ -15,15 +15,16 @@ import (
 
 // unaccounted is for a stop that knows of no addresses, because neither the
 // parameters nor a note name any. It fails if the node holds an address of ours
-// that no other resource's note names: it may be this one's.
-func (r records) unaccounted(ctx context.Context) error {
+// that no other resource's note names: it may be this one's. Shared ones are another
+// resource's, whatever became of its note.
+func (r records) unaccounted(ctx context.Context, shared []netip.Addr) error {
 	held, err := vip.Owned(ctx)
 	if err != nil {
 		return err
 	}
 	others := r.others()
 	for _, h := range held {
-		if !slices.ContainsFunc(others, func(p netip.Prefix) bool { return p.Addr() == h.Addr.Addr() }) {
+		if !slices.Contains(shared, h.Addr.Addr()) && !slices.ContainsFunc(others, func(p netip.Prefix) bool { return p.Addr() == h.Addr.Addr() }) {
 			return fmt.Errorf("address %s on %s was taken by a resource that cannot be told any more; correct the parameter ip, or remove it: ip address del %s dev %[2]s",
 				h.Addr.Addr(), h.Interface, h.Addr)
 		}

@@ -73,7 +73,7 @@ func TestValuesRefuse(t *testing.T) {
 		{"prefixBits", new(prefixBits), []string{"0", "129", "/24", "-1"}, []string{"1", "24", "128"}},
 		{"preferredLifetime", new(preferredLifetime), []string{"1", "never"}, []string{"0", "forever"}},
 		{"count", new(count), []string{"0", "11", "x"}, []string{"1", "10"}},
-		{"addressList", new(addressList), []string{"10.0.0.1.2", "127.0.0.1", "10.0.0.1/33", "10.0.0.1 10.0.0.1"}, []string{"10.0.0.1", "10.0.0.1/24, fd00::1"}},
+		{"AddressList", new(AddressList), []string{"10.0.0.1.2", "127.0.0.1", "10.0.0.1/33", "10.0.0.1 10.0.0.1"}, []string{"10.0.0.1", "10.0.0.1/24, fd00::1"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			for _, s := range tt.bad {

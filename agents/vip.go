@@ -34,8 +34,10 @@ An address that another host answers for is not taken, and the reason names that
 }
 
 // VIP is the lifecycle of secondary addresses by themselves. It is an [Agent].
+// Without addresses of its own it still notes that it was started.
 type VIP struct {
 	Addresses   Addresses
+	Shared      AddressList // of another resource: nothing is done with them but to show them
 	Description Text
 
 	env     Env
@@ -83,7 +85,7 @@ func (a *VIP) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	rec := record{Addresses: prefixes, Started: time.Now()}
+	rec := record{Addresses: prefixes, Shared: a.Shared.Addrs(), Started: time.Now()}
 	a.introduce(rec)
 	if err := a.start(ctx, rec); err != nil {
 		a.show(rec, Status{Phase: Failed, Detail: err.Error()})
@@ -98,7 +100,7 @@ func (a *VIP) start(ctx context.Context, rec record) error {
 	if err != nil {
 		return err
 	}
-	if err := a.records.save(rec); err != nil {
+	if err := a.records.save(rec); err != nil || set == nil {
 		return err
 	}
 	if err := takeWhen(ctx, set, nil); err != nil {
@@ -120,12 +122,12 @@ func (a *VIP) takeBack(ctx context.Context, set *vip.Set) error {
 
 // Stop gives the addresses up and proves it.
 func (a *VIP) Stop(ctx context.Context) error {
-	rec, _, err := a.records.load()
+	rec, noted, err := a.records.load()
 	if err != nil {
 		a.log.Warn("cannot read what the start noted", "error", err)
 	}
 	a.introduce(rec)
-	if err := a.stop(ctx, rec); err != nil {
+	if err := a.stop(ctx, rec, noted); err != nil {
 		a.show(rec, Status{Phase: Failed, Detail: err.Error()})
 		return err
 	}
@@ -133,12 +135,14 @@ func (a *VIP) Stop(ctx context.Context) error {
 	return nil
 }
 
-func (a *VIP) stop(ctx context.Context, rec record) error {
+func (a *VIP) stop(ctx context.Context, rec record, noted bool) error {
 	set, err := a.set(rec)
 	switch {
+	case noted && len(rec.Addresses) == 0 && err == nil && set == nil:
+		// None was taken.
 	case len(rec.Addresses) == 0 && (err != nil || set == nil):
 		// Bad parameters took no address, but earlier ones may have.
-		if err := a.records.unaccounted(ctx); err != nil {
+		if err := a.records.unaccounted(ctx, a.Shared.Addrs()); err != nil {
 			return err
 		}
 	case err != nil:
@@ -154,13 +158,16 @@ func (a *VIP) stop(ctx context.Context, rec record) error {
 
 // Monitor looks whether the addresses are held and nobody else claims them.
 func (a *VIP) Monitor(ctx context.Context, _ Depth) error {
-	rec, _, err := a.records.load()
+	rec, noted, err := a.records.load()
 	if err != nil {
 		return err
 	}
 	set, err := a.set(rec)
 	if err != nil {
 		return err
+	}
+	if set == nil && noted {
+		return nil
 	}
 	report, err := check(ctx, set)
 	if err != nil {

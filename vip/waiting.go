@@ -54,8 +54,9 @@ func (w waiting) addRules(c *nftables.Conn, t *nftables.Table) error {
 	}
 	for _, a := range w.addrs {
 		match := slices.Concat(daddr(a), syn)
-		// The expression matches if there is a socket at all; with none the rule ends here.
-		listener := &expr.Socket{Key: expr.SocketKeyWildcard, Register: reg}
+		// With no socket at all the rule ends here. Not by the key "wildcard": that ends it for a connection
+		// in TIME_WAIT as well, whose client may come again from the same port.
+		listener := &expr.Socket{Key: expr.SocketKeyTransparent, Register: reg}
 		rule(slices.Concat(match, []expr.Any{listener, &expr.Verdict{Kind: expr.VerdictAccept}})...)
 		rule(slices.Concat(match, []expr.Any{&expr.Verdict{Kind: expr.VerdictDrop}})...)
 	}

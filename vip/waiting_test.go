@@ -4,6 +4,7 @@ package vip
 
 import (
 	"errors"
+	"io"
 	"net"
 	"syscall"
 	"testing"
@@ -61,5 +62,34 @@ func TestWaiting(t *testing.T) {
 	l.must(us.release(s))
 	if got := us.tables(); len(got) != 0 {
 		t.Errorf("tables left: %v", got)
+	}
+}
+
+// A port that a client has used before is none on which nobody listens, while the
+// kernel remembers the connection that the service has ended.
+func TestWaitingAfterTimeWait(t *testing.T) {
+	l := newLab(t, 2)
+	us, client := l.hosts[0], l.hosts[1]
+	srv := us.listen("tcp", ":0")
+	s, _ := us.set(Config{Wait: []uint16{srv.port()}}, vip4+"/32", vip6+"/128")
+	us.mustTake(s)
+	for _, vip := range []string{vip4, vip6} {
+		first := client.dial(srv.at(vip))
+		l.must(srv.accept().Close()) // whoever closes first has to remember
+		if err := readEnds(first); err != io.EOF {
+			t.Fatal(err)
+		}
+		from := first.LocalAddr()
+		l.must(first.Close())
+		var again net.Conn
+		var err error
+		client.elsewhere(func() {
+			d := net.Dialer{LocalAddr: from, Timeout: patience}
+			again, err = d.Dial("tcp", srv.at(vip))
+		})
+		if err != nil {
+			t.Fatalf("the same port again: %v", err)
+		}
+		echo(t, again, srv.accept())
 	}
 }

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/mailha/mailha/agents"
@@ -22,7 +24,7 @@ func Type() agents.Type {
 
 Each daemon is a part with a lifecycle of its own: it is started behind a closed gate, drained and stopped beside the others, and a part that has died is started again on the spot, by the next monitor, while the others go on. As long as one part answers, the resource is degraded rather than failed, unless a protocol that does not answer is among those that "require" names. The status of a part is shown under the resource's name, a colon and smtp, imap or ldap.
 
-Clients wait while the addresses move: new connections to a port on which nobody listens yet are held, not refused.
+Clients wait while the addresses move: new connections to a port on which nobody listens yet are held, not refused. Where the addresses are another resource's (shared_ip), its wait_ports do that.
 
 Mail leaves from the secondary addresses or waits: a start refuses a Postfix that would send from an address of the node. Validation against the node also looks whether the name that Postfix greets with, its addresses and their names in the DNS agree, and warns before a failover would show it.`,
 		Actions: []agents.Action{
@@ -89,8 +91,8 @@ func (a *agent) Params() agents.Table {
 	for _, p := range a.parts {
 		table = append(table, p.params()...)
 	}
-	return append(append(table, agents.DrainParams(&a.timeout, &a.gate)...), a.vip.Addresses.Params(true)...).
-		With(agents.DescriptionParam(&a.vip.Description))
+	return append(append(table, agents.DrainParams(&a.timeout, &a.gate)...), a.vip.Addresses.Params(false)...).
+		With(agents.SharedParam(&a.vip.Shared), agents.DescriptionParam(&a.vip.Description))
 }
 
 // ready hands the parameters, which are set by now, to what is made of them.
@@ -116,6 +118,9 @@ func (a *agent) used() []*part {
 func (a *agent) Validate(ctx context.Context, depth agents.Depth) error {
 	a.ready()
 	errs := []error{a.vip.Validate(ctx, depth)}
+	if len(a.addrs()) == 0 {
+		errs = append(errs, &agents.ParamError{Name: "ip", Err: errors.New("required unless shared_ip is set")})
+	}
 	for _, q := range a.require {
 		if !a.protocols.has(q) {
 			errs = append(errs, &agents.ParamError{Name: "require", Text: q.short(), Err: errors.New("is not among the protocols")})
@@ -144,7 +149,7 @@ func (a *agent) advise(ctx context.Context, p *part) {
 	}
 }
 
-// Start takes the addresses, on which clients wait, and starts all parts at once.
+// Start takes the addresses, on which clients wait, and starts the parts.
 func (a *agent) Start(ctx context.Context) error {
 	a.ready()
 	// Before the addresses are here: a node that lacks something disturbs nobody.
@@ -156,7 +161,9 @@ func (a *agent) Start(ctx context.Context) error {
 	if err := a.vip.Start(ctx); err != nil {
 		return err
 	}
-	results := a.each(a.used(), func(p *part) error { return p.start(ctx) })
+	inner, cancel := withRest(ctx)
+	defer cancel()
+	results := a.startParts(inner)
 	err := a.judge(results)
 	if err != nil && !errors.Is(err, agents.ErrDegraded) {
 		return errors.Join(err, a.takeBack(ctx))
@@ -165,6 +172,45 @@ func (a *agent) Start(ctx context.Context) error {
 		a.log.Warn("started without all of its protocols", "error", err)
 	}
 	return nil
+}
+
+// startParts starts all parts at once, but Postfix when the others answer, or have
+// had their chance: it asks them for passwords, and when it finds nobody it does not
+// offer what needs them for a minute (postconf(5) service_throttle_time).
+func (a *agent) startParts(ctx context.Context) []result {
+	var others sync.WaitGroup
+	for _, p := range a.used() {
+		if p.name != mail {
+			others.Add(1)
+		}
+	}
+	answer := make(chan struct{})
+	go func() {
+		defer close(answer)
+		others.Wait()
+	}()
+	return a.each(a.used(), func(p *part) error {
+		if p.name != mail {
+			defer others.Done()
+			return p.start(ctx)
+		}
+		select {
+		case <-answer:
+		case <-time.After(settle):
+		case <-ctx.Done():
+		}
+		return p.start(ctx)
+	})
+}
+
+// withRest leaves a third of the time: one part that never answers must not use up
+// all of it, so that the start fails although others serve.
+func withRest(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithDeadline(ctx, deadline.Add(-time.Until(deadline)/3))
 }
 
 // takeBack undoes a start that failed.
@@ -211,10 +257,19 @@ func (a *agent) Monitor(ctx context.Context, depth agents.Depth) error {
 		}
 		return err
 	})
-	if absent {
-		return gone(vipErr, results)
+	switch {
+	case !absent:
+		return errors.Join(vipErr, a.judge(results))
+	case !a.vip.Addresses.Any() && !stopped(results):
+		// What the start noted is lost, and no address of its own tells that it runs.
+		return a.judge(results)
 	}
-	return errors.Join(vipErr, a.judge(results))
+	return gone(vipErr, results)
+}
+
+// stopped says whether no part runs.
+func stopped(results []result) bool {
+	return !slices.ContainsFunc(results, func(r result) bool { return !errors.Is(r.err, agents.ErrNotRunning) })
 }
 
 // gone is for addresses that are not held: only if no part runs either is the

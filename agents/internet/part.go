@@ -6,7 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -56,7 +56,8 @@ func (p *part) required() bool { return len(p.door.require.of(p.name)) > 0 }
 // ready hands on what the door was told.
 func (p *part) ready() {
 	s := p.service
-	s.Shared, s.Description = p.door.vip.Addresses.IP, p.door.vip.Description
+	s.Shared = slices.Concat(p.door.vip.Addresses.IP, p.door.vip.Shared)
+	s.Description = p.door.vip.Description
 	s.DrainTimeout, s.GateMode = p.door.timeout, p.door.gate
 }
 
@@ -95,10 +96,12 @@ func (p *part) Check(ctx context.Context, f agents.Facts, _ agents.Depth) error 
 	return together(errs)
 }
 
+// settle is what one that does not answer yet is given.
+const settle = 5 * time.Second
+
 // start waits for all of the part's protocols, but not for ever: one that stays
 // down must not keep the others from their clients.
 func (p *part) start(ctx context.Context) error {
-	const settle = 5 * time.Second
 	p.settled = time.Now().Add(settle)
 	return p.service.Start(ctx)
 }
@@ -125,7 +128,7 @@ func together(errs []error) error {
 }
 
 func (p *part) ask(ctx context.Context, q protocol, f agents.Facts) error {
-	shown, err := ask(ctx, q, p.target(f))
+	shown, err := ask(ctx, q, p.service.Target(f))
 	if err != nil {
 		return fmt.Errorf("%s: %w", q.name, err)
 	}
@@ -136,14 +139,6 @@ func (p *part) ask(ctx context.Context, q protocol, f agents.Facts) error {
 		return fmt.Errorf("%w: %s: %w", agents.ErrDegraded, q.name, err)
 	}
 	return nil
-}
-
-// target is where clients find the part.
-func (p *part) target(f agents.Facts) netip.Addr {
-	if prefixes, err := p.door.vip.Addresses.Prefixes(); err == nil && len(prefixes) > 0 {
-		return prefixes[0].Addr()
-	}
-	return f.Listen
 }
 
 // Drain asks the backend.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/mailha/mailha/agents"
 	"github.com/mailha/mailha/agents/mta"
@@ -35,17 +36,9 @@ func newMail(a *agent) *part {
 	return p
 }
 
-// addrs are the secondary addresses, as far as they can be read.
+// addrs are the secondary addresses on which clients reach the door.
 func (a *agent) addrs() []netip.Addr {
-	prefixes, err := a.vip.Addresses.Prefixes()
-	if err != nil {
-		return nil // who validates the parameter says so
-	}
-	var addrs []netip.Addr
-	for _, p := range prefixes {
-		addrs = append(addrs, p.Addr())
-	}
-	return addrs
+	return slices.Concat(a.vip.Addresses.IP, a.vip.Shared).Addrs()
 }
 
 // prefixed gives a backend's parameters names of their own, so that several

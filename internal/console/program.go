@@ -149,7 +149,7 @@ func (s *session) root() *cobra.Command {
 	root.AddCommand(
 		s.statusCommand(), s.eventsCommand(), s.explainCommand(), s.planCommand(), s.whatIfCommand(),
 		s.groupCommand(), s.nodeCommand(), s.resourceCommand(), s.failuresCommand(), s.maintenanceCommand(),
-		s.configCommand(), s.versionCommand(),
+		s.clusterCommand(), s.configCommand(), s.versionCommand(),
 	)
 	branches(root)
 	return root

@@ -7,31 +7,45 @@ import (
 	"testing"
 
 	"github.com/mailha/mailha/internal/lab"
+	"github.com/mailha/mailha/internal/scenario"
 )
 
 const agentsDir = "/usr/lib/ocf/resource.d/mailha/"
 
-var agents = []string{"vip", "mta", "internet-agent", "store", "directory", "service"}
+var agents = []string{"vip", "mta", "internet-agent", "store", "directory", "service", "filesystem"}
 
 // ocf-tester is the resource-agents project's own test of an agent.
 func TestOCFTester(t *testing.T) {
-	n := newStore(t, lab.Config{Disk: true}).node
+	p := newStore(t, lab.Config{Disk: true, Nodes: 2})
+	n, door := p.node, p.Nodes()[1]
 	furnishReplica(t, n, 1, 1)
+	furnishFront(t, door)
 	for _, tt := range []struct {
-		name string
-		r    resource
+		name    string
+		r       resource
+		beneath resource // has the addresses
+		n       *lab.Node
 	}{
-		{name: "both families", r: vip()},
-		{name: "mta", r: resource{"mta", "mx", params{"config_dir": configDir}}},
-		{name: "mta with addresses", r: mta()},
-		{name: "store", r: resource{"store", "mailboxes", params{"config_dir": storeConfig, "mail_dir": storeDir}}},
-		{name: "store with addresses", r: store()},
-		{name: "directory", r: directory("ip", "")},
-		{name: "directory with addresses", r: directory()},
-		{name: "service", r: resource{"service", "greylist", params{"unit": "postgrey.service", "ports": "10023"}}},
-		{name: "service with addresses", r: service("postgrey.service", "ports", "10023")},
+		{name: "both families", r: vip(), n: n},
+		{name: "mta", r: resource{"mta", "mx", params{"config_dir": configDir}}, n: n},
+		{name: "mta with addresses", r: mta(), n: n},
+		{name: "mta behind addresses", r: sharing(mta()), beneath: vip(), n: n},
+		{name: "store", r: resource{"store", "mailboxes", params{"config_dir": storeConfig, "mail_dir": storeDir}}, n: n},
+		{name: "store with addresses", r: store(), n: n},
+		{name: "directory", r: directory("ip", ""), n: n},
+		{name: "directory with addresses", r: directory(), n: n},
+		{name: "store behind addresses", r: sharing(store()), beneath: vip(), n: n},
+		{name: "directory behind addresses", r: sharing(directory()), beneath: vip(), n: n},
+		{name: "front door with addresses", r: internet(), n: door},
+		{name: "front door behind addresses", r: sharing(internet()), beneath: vip("ip", scenario.FrontAddr4+" "+scenario.FrontAddr6), n: door},
+		{name: "service", r: resource{"service", "greylist", params{"unit": "postgrey.service", "ports": "10023"}}, n: n},
+		{name: "service with addresses", r: service("postgrey.service", "ports", "10023"), n: n},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			n := tt.n
+			if tt.beneath.agent != "" {
+				tt.beneath.start(t, n)
+			}
 			argv := []string{"ocf-tester", "-n", tt.r.name}
 			for name, value := range tt.r.params {
 				argv = append(argv, "-o", name+"="+value)
@@ -39,6 +53,9 @@ func TestOCFTester(t *testing.T) {
 			res, err := n.Exec(t.Context(), append(argv, agentsDir+tt.r.agent)...)
 			if err != nil || res.ExitCode != 0 || !strings.Contains(res.Stdout, "passed all tests") {
 				t.Errorf("%v, exit code %d:\n%s\n%s", err, res.ExitCode, res.Stdout, res.Stderr)
+			}
+			if tt.beneath.agent != "" {
+				tt.beneath.stop(t, n)
 			}
 			bare(t, n)
 		})

@@ -14,7 +14,9 @@ import (
 // service can be restarted without another one noticing.
 func TestShippedConfigurations(t *testing.T) {
 	const top = "../.."
-	for name, shape := range map[string]string{"c": "address-per-service.crm", "p": "address-per-service.pcs"} {
+	for name, shape := range map[string]string{
+		"c": "address-per-service.crm", "p": "address-per-service.pcs", "s": "shared-address.pcs", // TestSharedAddress has the other one
+	} {
 		t.Run(shape, func(t *testing.T) {
 			t.Parallel()
 			s, err := scenario.SystemUp(t.Context(), fmt.Sprintf("s%d%s", os.Getpid(), name), top, t.TempDir(), shape, os.Stderr)
@@ -26,7 +28,7 @@ func TestShippedConfigurations(t *testing.T) {
 					t.Error(err)
 				}
 			}()
-			restart, parts := scenario.Deeds()[0], scenario.Parts()
+			restart, parts := scenario.Deeds()[0], s.Parts()
 			row, err := s.Play(t.Context(), restart, parts[len(parts)-2], 5, func(string) {})
 			if err != nil || row.Lost > 0 || row.Accepted == 0 {
 				t.Errorf("%+v: %v", row, err)

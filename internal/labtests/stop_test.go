@@ -21,6 +21,7 @@ type torture struct {
 	name    string
 	r       resource
 	now     resource                        // as it is called for the stop; zero: the same
+	beneath resource                        // has the addresses, and is stopped after it; zero: none has
 	furnish func(testing.TB, *lab.Node)     // what else the node needs; nil: nothing
 	local   bool                            // the queue is on the node's own disk, not on the shared one
 	session bool                            // a client is in the middle of a message
@@ -128,11 +129,17 @@ func (tt torture) run(t *testing.T) {
 	if tt.furnish != nil {
 		tt.furnish(t, n)
 	}
+	if tt.beneath.agent != "" {
+		tt.beneath.start(t, n)
+	}
 	tt.r.start(t, n)
 	if tt.promote {
 		tt.r.must(t, n, "promote", call{}, success)
 	}
 	switch {
+	case tt.session && tt.r.agent == "internet-agent":
+		connect(t, p.Client(), frontAddr).begin("double-bounce@front.example.test")
+		greets(t, p, "143")
 	case tt.session && tt.r.agent == "store":
 		imapSession(t, p.Client(), "993", "u1").write("b APPEND INBOX {1000+}\nSubject: half\n\n")
 		idling(t, p.Client(), "143", "u2")
@@ -156,6 +163,9 @@ func (tt torture) run(t *testing.T) {
 	}
 	a := now.do(t, n, "stop", call{timeout: tt.timeout})
 	t.Logf("stop took %s", a.took.Round(time.Millisecond))
+	if tt.beneath.agent != "" {
+		tt.beneath.stop(t, n)
+	}
 	found := left(t, n)
 	if a.code == success && len(found) > 0 {
 		t.Errorf("the stop lies: it says that nothing is left, but there is\n%s\n%s", strings.Join(found, "\n"), a)

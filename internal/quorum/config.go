@@ -41,6 +41,8 @@ type Config struct {
 	// Log gets what etcd says: its information at debug level, its warnings at
 	// info, its errors as warnings. nil is silence.
 	Log *slog.Logger
+
+	alone bool // forget the other members: see Rescue
 }
 
 const (
@@ -126,6 +128,8 @@ func (c Config) member(log logger, cluster string, state string) *embed.Config {
 	e.QuotaBackendBytes = quota
 	e.AutoCompactionMode, e.AutoCompactionRetention = embed.CompactorModeRevision, "10000"
 	e.EnableGRPCGateway = false
+	e.ForceNewCluster = c.alone
+	e.MaxLearners = 8 // as many as may join at the same time
 	e.ZapLoggerBuilder = embed.NewZapLoggerBuilder(log.zap())
 	return e
 }

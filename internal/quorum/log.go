@@ -50,7 +50,9 @@ type core struct {
 
 func level(l zapcore.Level) slog.Level {
 	switch {
-	case l <= zapcore.InfoLevel:
+	case l <= zapcore.DebugLevel: // each transaction of the database
+		return slog.LevelDebug - 4
+	case l == zapcore.InfoLevel:
 		return slog.LevelDebug
 	case l == zapcore.WarnLevel:
 		return slog.LevelInfo

@@ -22,6 +22,8 @@ var (
 	// ErrDiskLost: the data directory is empty, but the cluster has this node as
 	// a member that had data. It must be replaced; it may not come back with none.
 	ErrDiskLost = errors.New("this member has lost its data")
+	// ErrRemoved: the others have removed this member, whose data are of no use any more.
+	ErrRemoved = errors.New("this member was removed from the cluster")
 )
 
 // Member is this node's running member of etcd. Make it by Start.
@@ -34,6 +36,9 @@ type Member struct {
 	done chan struct{} // closed when it has failed or was closed
 	err  error         // set before done is closed
 
+	disk    disk
+	stop    context.CancelFunc
+	tending sync.WaitGroup
 	closing sync.Once
 	closed  chan struct{}
 }
@@ -64,10 +69,42 @@ func Start(ctx context.Context, cfg Config) (*Member, error) {
 	if err != nil {
 		return nil, err
 	}
+	initial := ""
 	if !initialised(cfg.Dir) {
-		return nil, fmt.Errorf("%w: %s is empty; run \"mailhactl cluster init\" on the first node, \"mailhactl cluster join\" on others", ErrNoData, cfg.Dir)
+		if initial, err = look(ctx, cfg); err != nil {
+			return nil, fmt.Errorf("start etcd: %w", err)
+		}
 	}
-	return start(ctx, cfg, "", embed.ClusterStateFlagExisting)
+	return start(ctx, cfg, initial, embed.ClusterStateFlagExisting)
+}
+
+// Rescue makes a cluster of this member alone out of the data that it has, when
+// the majority is lost for good. It throws nothing of these data away. The other
+// members must never run again with the data that they have: two clusters would
+// be two owners of everything. Afterwards they are replaced, one by one.
+func Rescue(ctx context.Context, cfg Config) error {
+	cfg, err := cfg.checked()
+	if err != nil {
+		return err
+	}
+	if !initialised(cfg.Dir) {
+		return fmt.Errorf("%w: there is nothing in %s to make a cluster of", ErrNoData, cfg.Dir)
+	}
+	cfg.alone, cfg.Others = true, nil
+	m, err := start(ctx, cfg, "", embed.ClusterStateFlagExisting)
+	if err != nil {
+		return err
+	}
+	defer m.Close(ctx)
+	select {
+	case <-m.Ready():
+	case <-ctx.Done():
+		return fmt.Errorf("make a cluster of this member alone: %w", ctx.Err())
+	}
+	if _, err := m.client.Get(ctx, "health"); err != nil {
+		return fmt.Errorf("the cluster of this member alone does not answer: %w", err)
+	}
+	return m.Close(ctx)
 }
 
 // initialised says whether there are data of a member.
@@ -113,13 +150,21 @@ func start(ctx context.Context, cfg Config, cluster, state string) (*Member, err
 		return nil, fmt.Errorf("start etcd in %s: %w", cfg.Dir, r.err)
 	}
 	m.etcd = r.etcd
-	own := cfg.url(cfg.Client)
-	client, err := Dial(Endpoints{URLs: append([]string{own.String()}, cfg.Others...), TLS: cfg.TLS, Log: cfg.Log})
+	// One that has just joined is asked nothing: it answers only that it learns.
+	own, urls := cfg.url(cfg.Client), cfg.Others
+	joins := cluster != "" && state == embed.ClusterStateFlagExisting
+	if len(urls) == 0 || !joins && !m.Learner() {
+		urls = append([]string{own.String()}, urls...)
+	}
+	client, err := Dial(Endpoints{URLs: urls, TLS: cfg.TLS, Log: cfg.Log})
 	if err != nil {
 		return nil, errors.Join(err, m.Close(ctx))
 	}
 	m.client = client
-	go m.listen()
+	tending, stop := context.WithCancel(context.Background())
+	m.stop = stop
+	m.tending.Go(m.listen)
+	m.tending.Go(func() { m.tend(tending) })
 	select {
 	case <-m.etcd.Server.ReadyNotify():
 	case <-ctx.Done():
@@ -128,6 +173,9 @@ func start(ctx context.Context, cfg Config, cluster, state string) (*Member, err
 	}
 	return m, nil
 }
+
+// ID is etcd's number of the member, which changes when it is replaced.
+func (m *Member) ID() uint64 { return uint64(m.etcd.Server.MemberID()) }
 
 // Ready is closed when the member has joined the others and takes requests.
 func (m *Member) Ready() <-chan struct{} { return m.etcd.Server.ReadyNotify() }
@@ -160,13 +208,18 @@ func (m *Member) fail(err error) {
 func (m *Member) listen() {
 	select {
 	case err := <-m.etcd.Err():
-		if err != nil {
-			m.fail(fmt.Errorf("etcd's listener failed: %w", err))
-		}
+		m.fail(m.reason(err))
 	case <-m.etcd.Server.StopNotify():
-		m.fail(errors.New("etcd has stopped: this member was removed from its cluster, or could not go on; the log says which"))
+		m.fail(m.reason(errors.New("etcd has stopped; its log says why")))
 	case <-m.done:
 	}
+}
+
+func (m *Member) reason(err error) error {
+	if server := m.etcd.Server; server.Cluster().Member(server.MemberID()) == nil {
+		return fmt.Errorf("%w; to come back, it needs an empty directory instead of %s, and \"mailhactl cluster join\"", ErrRemoved, m.cfg.Dir)
+	}
+	return fmt.Errorf("etcd failed: %w", err)
 }
 
 // Close ends the member, orderly if it can be done before ctx ends. Further calls
@@ -177,7 +230,15 @@ func (m *Member) Close(ctx context.Context) error {
 		go func() {
 			defer close(m.closed)
 			if m.client != nil {
+				m.stop()
 				m.client.Close() // says only that its context ended
+				m.tending.Wait()
+			}
+			select {
+			case <-m.Ready():
+			default:
+				// Its Close would wait for servers that never came to serve.
+				m.etcd.Server.Stop()
 			}
 			m.etcd.Close()
 		}()

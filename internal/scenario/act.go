@@ -34,7 +34,7 @@ func Restart() Act {
 		if err != nil {
 			return err
 		}
-		before, err := s.invocation(ctx, node)
+		before, err := invocation(ctx, node, otherUnit)
 		if err != nil {
 			return err
 		}
@@ -46,7 +46,7 @@ func Restart() Act {
 		if err := s.Cluster.WaitResource(ctx, MTA, node); err != nil {
 			return err
 		}
-		after, err := s.invocation(ctx, node)
+		after, err := invocation(ctx, node, otherUnit)
 		if err != nil {
 			return err
 		}
@@ -57,10 +57,8 @@ func Restart() Act {
 	}}
 }
 
-// invocation changes whenever systemd starts the other service anew.
-func (s *Stage) invocation(ctx context.Context, n *lab.Node) (string, error) {
-	return n.Output(ctx, "systemctl", "show", "--property=InvocationID", "postgrey.service")
-}
+// otherUnit is that of the other service on the node.
+const otherUnit = "postgrey.service"
 
 // Migrate moves the group to another node, as an administrator would before
 // work on the one it is on.

@@ -32,6 +32,7 @@ const (
 // store, and entries of the directory.
 type Clients struct {
 	run     tool.Command
+	layout  layout
 	dir     string
 	users   []Account
 	loads   map[string]tool.Running[promise.Counts] // by name
@@ -50,7 +51,11 @@ const (
 // NewClients makes clients that run programs by way of run and leave their
 // ledgers and passwords in dir. The users are those of [FurnishSystem].
 func NewClients(run tool.Command, dir string, users []Account) (*Clients, error) {
-	c := &Clients{run: run, dir: dir, users: users}
+	return newClients(apart(), run, dir, users)
+}
+
+func newClients(l layout, run tool.Command, dir string, users []Account) (*Clients, error) {
+	c := &Clients{run: run, layout: l, dir: dir, users: users}
 	for name, accounts := range map[string][]Account{usersFile: users, accountsFile: {Writer()}} {
 		if err := os.WriteFile(c.file(name), Passwords(accounts...), 0o600); err != nil {
 			return nil, err
@@ -104,7 +109,7 @@ func (c *Clients) Start(ctx context.Context, name string, rate pace.Rate) (err e
 	}
 	begin(Mail, func() (tool.Running[promise.Counts], error) {
 		load, err := traffic.StartLoad(ctx, c.run, traffic.LoadConfig{
-			To: FrontAddr4 + smtpPort, Run: mail.Run, Rcpts: c.addresses(), Ledger: mail.Ledger, Rate: rate, Sessions: sessions,
+			To: c.layout.front + smtpPort, Run: mail.Run, Rcpts: c.addresses(), Ledger: mail.Ledger, Rate: rate, Sessions: sessions,
 			PerSession: perSession, Retry: retry, Grace: grace, ConnectTimeout: connect, ReplyTimeout: reply,
 		})
 		if err != nil {
@@ -113,10 +118,10 @@ func (c *Clients) Start(ctx context.Context, name string, rate pace.Rate) (err e
 		return load.Running, nil
 	})
 	begin(Mailbox, func() (tool.Running[promise.Counts], error) {
-		return imap.StartAppend(ctx, c.run, imap.AppendConfig{To: FrontAddr4 + imapPort, Users: c.file(usersFile), Plan: plan(Mailbox)})
+		return imap.StartAppend(ctx, c.run, imap.AppendConfig{To: c.layout.front + imapPort, Users: c.file(usersFile), Plan: plan(Mailbox)})
 	})
 	begin(Directory, func() (tool.Running[promise.Counts], error) {
-		return ldap.StartWrite(ctx, c.run, ldap.WriteConfig{To: FrontAddr4 + ldapPort, Base: ledgerBase, Login: c.login(), Plan: plan(Directory)})
+		return ldap.StartWrite(ctx, c.run, ldap.WriteConfig{To: c.layout.front + ldapPort, Base: ledgerBase, Login: c.login(), Plan: plan(Directory)})
 	})
 	return err
 }
@@ -187,13 +192,13 @@ func (c *Clients) prove(ctx context.Context) ([]Proof, error) {
 	}
 	const patience = 30 * time.Second
 	store, err := imap.StartRead(ctx, c.run, imap.ReadConfig{
-		To: StoreAddr4 + imapPort, Users: c.file(usersFile), Ledger: found[Mail], Once: true, For: patience,
+		To: c.layout.store + c.layout.storeIMAP, Users: c.file(usersFile), Ledger: found[Mail], Once: true, For: patience,
 	})
 	if err != nil {
 		return nil, err
 	}
 	directory, err := ldap.StartRead(ctx, c.run, ldap.ReadConfig{
-		To: DirectoryAddr4 + ldapPort, Base: ledgerBase, Login: c.login(), Ledger: found[Directory], For: patience,
+		To: c.layout.directory + ldapPort, Base: ledgerBase, Login: c.login(), Ledger: found[Directory], For: patience,
 	})
 	if err != nil {
 		return nil, err
@@ -240,9 +245,9 @@ func (c *Clients) Hold(ctx context.Context, name string, crowd Crowd) (tool.Runn
 	}
 	c.held = append(c.held, name)
 	return hold.Start(ctx, c.run, hold.Config{
-		IMAP: FrontAddr4 + imapPort, Users: c.file(usersFile), Idle: crowd.Idle, Active: crowd.Active,
-		SMTP: FrontAddr4 + smtpPort, Data: crowd.Data, DataTimes: crowd.Finish, Rcpts: c.addresses(), Run: name, Ledger: c.file(name + ".jsonl"),
-		LDAP: FrontAddr4 + ldapPort, Writers: crowd.Writers, Base: ledgerBase, DN: login.DN, Passwords: login.Passwords, Account: login.Account,
+		IMAP: c.layout.front + imapPort, Users: c.file(usersFile), Idle: crowd.Idle, Active: crowd.Active,
+		SMTP: c.layout.front + smtpPort, Data: crowd.Data, DataTimes: crowd.Finish, Rcpts: c.addresses(), Run: name, Ledger: c.file(name + ".jsonl"),
+		LDAP: c.layout.front + ldapPort, Writers: crowd.Writers, Base: ledgerBase, DN: login.DN, Passwords: login.Passwords, Account: login.Account,
 		ConnectTimeout: patience, ReplyTimeout: patience,
 	})
 }
@@ -254,13 +259,13 @@ func (c *Clients) Read(ctx context.Context) (tool.Running[imap.ReadCounts], erro
 	if err := os.RemoveAll(seen); err != nil {
 		return tool.Running[imap.ReadCounts]{}, err
 	}
-	return imap.StartRead(ctx, c.run, imap.ReadConfig{To: FrontAddr4 + imapPort, Users: c.file(usersFile), Ledger: seen})
+	return imap.StartRead(ctx, c.run, imap.ReadConfig{To: c.layout.front + imapPort, Users: c.file(usersFile), Ledger: seen})
 }
 
 // Watch asks for the greetings of all that the front door lets in.
 func (c *Clients) Watch(ctx context.Context, every time.Duration) (*traffic.Probe, error) {
 	return traffic.StartProbe(ctx, c.run, traffic.ProbeConfig{
-		ICMP: FrontAddr4, Banner: FrontAddr4 + smtpPort, IMAP: FrontAddr4 + imapPort, POP3: FrontAddr4 + pop3Port, LDAP: FrontAddr4 + ldapPort,
+		ICMP: c.layout.front, Banner: c.layout.front + smtpPort, IMAP: c.layout.front + imapPort, POP3: c.layout.front + pop3Port, LDAP: c.layout.front + ldapPort,
 		BannerInterval: every,
 	})
 }

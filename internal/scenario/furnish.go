@@ -6,6 +6,7 @@ import (
 	"context"
 	"embed"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/mailha/mailha/internal/lab"
@@ -23,8 +24,9 @@ func Furnish(ctx context.Context, n *lab.Node) error {
 
 // furnish runs scripts on a node in turn.
 func furnish(ctx context.Context, n *lab.Node, names ...string) error {
-	const dir, shared = "/root/furnish/", "names"
-	for _, name := range append([]string{shared}, names...) {
+	const dir = "/root/furnish/"
+	read := []string{"names", sharedNames} // by the others
+	for _, name := range append([]string{"names"}, names...) {
 		script, err := scripts.ReadFile("furnish/" + name + ".sh")
 		if err != nil {
 			return err
@@ -32,7 +34,7 @@ func furnish(ctx context.Context, n *lab.Node, names ...string) error {
 		if err := n.Push(dir+name+".sh", script, 0o755); err != nil {
 			return err
 		}
-		if name == shared {
+		if slices.Contains(read, name) {
 			continue
 		}
 		if _, err := n.Output(ctx, dir+name+".sh"); err != nil {
@@ -72,13 +74,17 @@ func Passwords(accounts ...Account) []byte {
 // users. Nothing runs yet. The directory's replicas know each other by
 // /etc/hosts.
 func FurnishSystem(ctx context.Context, n *lab.Node, users []Account) error {
+	return apart().furnish(ctx, n, users)
+}
+
+func (l layout) furnish(ctx context.Context, n *lab.Node, users []Account) error {
 	own := []Account{Writer(), {Name: "replica", Password: "secret of the replicas"}, {Name: "mail", Password: "secret of the mail services"}}
 	for path, accounts := range map[string][]Account{"/etc/mailha-lab/users": users, "/etc/mailha-lab/accounts": own} {
 		if err := n.Push(path, Passwords(accounts...), 0o600); err != nil {
 			return err
 		}
 	}
-	return furnish(ctx, n, "install", "mta", "binding", "directory", "store", "mailboxes", "front")
+	return furnish(ctx, n, append(l.scripts, "install", "mta", "binding", "directory", "store", "mailboxes", "front")...)
 }
 
 // MakeSystemDisks makes on the shared disks what the MTA and the store keep

@@ -9,24 +9,33 @@ import (
 	"github.com/mailha/mailha/internal/traffic"
 )
 
-// Part is one of the four services of the mail system.
+// Part is one of the four services of the mail system, or all of it.
 type Part struct {
 	Name     string // in reports: the agent's
 	Resource string // in the cluster
 	moved    string // what moves with it: its group or clone
 	promoted bool   // it is where it is promoted
+	unit     string // its main one
 	address  string
 	door     string // what it is asked for a greeting: "imap", "ldap"; empty: SMTP
+	port     string
 }
 
-// Parts are all of them, those that others ask first.
-func Parts() []Part {
+// Parts are all of the services, those that others ask first.
+func Parts() []Part { return apart().parts() }
+
+func (l layout) parts() []Part {
 	return []Part{
-		{Name: "directory", Resource: "c_directory", moved: "c_directory", promoted: true, address: DirectoryAddr4, door: "ldap"},
-		{Name: "store", Resource: "p_store", moved: "g_store", address: StoreAddr4, door: "imap"},
-		{Name: "mta", Resource: "p_mta", moved: "g_mta", address: MTAAddr4},
-		{Name: "internet-agent", Resource: "p_front", moved: "p_front", address: FrontAddr4, door: "imap"},
+		{Name: "directory", Resource: "c_directory", moved: "c_directory", promoted: true, unit: DirectoryUnit, address: l.directory, door: "ldap", port: ldapPort},
+		{Name: "store", Resource: "p_store", moved: "g_store", unit: StoreUnit, address: l.store, door: "imap", port: l.storeIMAP},
+		{Name: "mta", Resource: "p_mta", moved: "g_mta", unit: MTAUnit, address: l.mta, port: l.mtaSMTP},
+		{Name: "internet-agent", Resource: "p_front", moved: "p_front", unit: FrontMTAUnit, address: l.front, door: "imap", port: imapPort},
 	}
+}
+
+// All is the whole system where it shares an address.
+func All() Part {
+	return Part{Name: "all", Resource: "p_vip", moved: "p_vip", address: together().front, door: "imap", port: imapPort}
 }
 
 // probe asks for greetings often enough to see a gap, and seldom enough not to
@@ -36,11 +45,11 @@ func (p Part) probe() traffic.ProbeConfig {
 	c := traffic.ProbeConfig{ICMP: p.address, ICMPInterval: every / 5, BannerInterval: every}
 	switch p.door {
 	case "imap":
-		c.IMAP = p.address + imapPort
+		c.IMAP = p.address + p.port
 	case "ldap":
-		c.LDAP = p.address + ldapPort
+		c.LDAP = p.address + p.port
 	default:
-		c.Banner = p.address + smtpPort
+		c.Banner = p.address + p.port
 	}
 	return c
 }

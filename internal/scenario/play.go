@@ -178,15 +178,15 @@ func (s *System) Play(ctx context.Context, d Deed, p Part, rate pace.Rate, tell 
 // gaps fills in what the probes saw.
 func (s *System) gaps(ctx context.Context, d Deed, p Part, row *Row) error {
 	var errs []error
-	for _, q := range Parts() {
+	for _, q := range s.Parts() {
 		report, err := s.probes[q.Name].Report(ctx)
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
 		greeting, address := q.gaps(report)
-		if q.Name == p.Name {
-			row.BlackoutMS, row.AddressMS = greeting, address
+		if q.Name == p.Name || p.Name == All().Name {
+			row.BlackoutMS, row.AddressMS = max(row.BlackoutMS, greeting), max(row.AddressMS, address)
 			continue
 		}
 		row.OthersMS = max(row.OthersMS, greeting)

@@ -25,6 +25,7 @@ type System struct {
 	Cluster *cluster.Cluster
 	Clients *Clients
 
+	layout layout
 	dir    string // ledgers and programs
 	probes map[string]*traffic.Probe
 	acts   int
@@ -41,7 +42,7 @@ func SystemUp(ctx context.Context, name, source, dir, shape string, log io.Write
 	if err != nil {
 		return nil, err
 	}
-	s := &System{Lab: l, dir: dir, probes: map[string]*traffic.Probe{}}
+	s := &System{Lab: l, layout: layoutOf(shape), dir: dir, probes: map[string]*traffic.Probe{}}
 	if err := s.furnish(ctx, source, shape, log); err != nil {
 		return nil, errors.Join(s.explain(err), s.Down())
 	}
@@ -55,7 +56,7 @@ func (s *System) furnish(ctx context.Context, source, shape string, log io.Write
 		return fmt.Errorf("%s: %w\n%s", cmd, err, out)
 	}
 	users := Users(5)
-	if err := s.Lab.Each(func(n *lab.Node) error { return FurnishSystem(ctx, n, users) }); err != nil {
+	if err := s.Lab.Each(func(n *lab.Node) error { return s.layout.furnish(ctx, n, users) }); err != nil {
 		return err
 	}
 	if err := MakeSystemDisks(ctx, s.Lab.Nodes()[0]); err != nil {
@@ -70,10 +71,10 @@ func (s *System) furnish(ctx context.Context, source, shape string, log io.Write
 	if err := s.configure(ctx, filepath.Join(source, "contrib", "pacemaker", shape)); err != nil {
 		return err
 	}
-	if s.Clients, err = NewClients(s.on(s.Lab.Client()), s.dir, users); err != nil {
+	if s.Clients, err = newClients(s.layout, s.on(s.Lab.Client()), s.dir, users); err != nil {
 		return err
 	}
-	for _, p := range Parts() {
+	for _, p := range s.Parts() {
 		if s.probes[p.Name], err = traffic.StartProbe(ctx, s.on(s.Lab.Client()), p.probe()); err != nil {
 			return err
 		}
@@ -98,6 +99,9 @@ func (s *System) Down() error {
 	}
 	return errors.Join(append(errs, s.Lab.Down())...)
 }
+
+// Parts are its services, those that others ask first.
+func (s *System) Parts() []Part { return s.layout.parts() }
 
 func (s *System) on(h *lab.Host) func(ctx context.Context, argv ...string) *exec.Cmd {
 	return func(ctx context.Context, argv ...string) *exec.Cmd {
@@ -127,7 +131,7 @@ func (s *System) untilAllGreet(ctx context.Context) error {
 	last := map[string]int{}
 	for {
 		var silent []string
-		for _, p := range Parts() {
+		for _, p := range s.Parts() {
 			n, err := s.greetings(ctx, p)
 			if err != nil {
 				return err

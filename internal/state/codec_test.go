@@ -4,7 +4,10 @@ package state
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -62,5 +65,35 @@ func FuzzRecords(f *testing.F) {
 		judge(err, func() (any, any, error) { return nil, nil, nil })
 		_, err = readEvent(kv(k.events()+"1", data))
 		judge(err, func() (any, any, error) { return nil, nil, nil })
+	})
+}
+
+// Nothing of a saved state is taken that would be another record's.
+func FuzzSaved(f *testing.F) {
+	const k = keys("/mailha/c/")
+	seal := func(body string) []byte {
+		sum := sha256.Sum256([]byte(body))
+		return []byte(body + hex.EncodeToString(sum[:]) + "\n")
+	}
+	const head = `{"mailha":"state","v":1,"cluster":"c","at":"2026-01-02T03:04:05Z","records":`
+	for _, seed := range []string{
+		"", head + "0}\n", head + `1}` + "\n" + `{"key":"config","value":{}}` + "\n",
+		head + `1}` + "\n" + `{"key":"nodes/n1","value":{}}` + "\n", head + `2}` + "\n" + `{"key":"groups/../x","value":1}` + "\n\n",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		lines, err := parseSaved(seal(string(body)), k)
+		if err != nil && !errors.Is(err, ErrSaved) {
+			t.Errorf("of another kind: %v", err)
+		}
+		for _, l := range lines {
+			if strings.HasPrefix(l.Key, "nodes/") || len(l.Value) == 0 && err == nil {
+				t.Errorf("taken: %q %q", l.Key, l.Value)
+			}
+		}
+		if _, err := parseSaved(body, k); err == nil && len(body) < 64 {
+			t.Error("taken without a checksum")
+		}
 	})
 }

@@ -9,6 +9,7 @@ package suite
 import (
 	"github.com/mailha/mailha/agents"
 	"github.com/mailha/mailha/agents/directory"
+	"github.com/mailha/mailha/agents/filesystem"
 	"github.com/mailha/mailha/agents/internet"
 	"github.com/mailha/mailha/agents/mta"
 	"github.com/mailha/mailha/agents/service"
@@ -17,5 +18,5 @@ import (
 
 // Types lists the agents in the order in which people are shown them.
 func Types() []agents.Type {
-	return []agents.Type{agents.VIPType(), mta.Type(), directory.Type(), store.Type(), internet.Type(), service.Type()}
+	return []agents.Type{agents.VIPType(), mta.Type(), directory.Type(), store.Type(), internet.Type(), service.Type(), filesystem.Type()}
 }

@@ -37,7 +37,10 @@ func State(s state.Snapshot, c *resources.Cluster, now time.Time, at clock.Time)
 
 func group(s state.Snapshot, c *resources.Cluster, g state.Group, now time.Time, at clock.Time) placement.Group {
 	p := placement.Group{Owner: g.Owner, Epoch: int64(g.Epoch), Phase: placement.Phase(g.Phase), Since: g.Since, Last: g.Former}
-	if gone, ok := s.Gone[g.Owner]; ok && g.Owner != "" {
+	if w, ok := s.Fenced(g); ok {
+		p.FreeAt = w.Since
+	} else if gone, ok := s.Gone[g.Owner]; ok && g.Owner != "" && g.Phase != state.Failed {
+		// A lease that ends proves nothing about what could not be stopped under it.
 		// When this watch first knew, the lease had ended; the margin is for what the
 		// owner's own clock and its release may have taken longer.
 		p.FreeAt = now.Add(gone.Add(c.Margin).Sub(at))
@@ -103,8 +106,8 @@ func stopped(p *placement.State, s state.Snapshot, now time.Time) {
 			}
 			order = &placement.Order{By: s.Wishes[i].By, Since: s.Wishes[i].Since, Until: s.Wishes[i].Until}
 		}
-		if all {
-			known := groupOf(p, g.Name)
+		known := groupOf(p, g.Name)
+		if all && known.Stopped == nil {
 			known.Stopped = order
 			p.Groups[g.Name] = known
 		}

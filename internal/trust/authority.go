@@ -118,6 +118,24 @@ func (a *Authority) Issue(s Subject, public crypto.PublicKey, now time.Time) ([]
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), nil
 }
 
+// Identity makes a key and certifies it: both in PEM, for an operator's or a
+// reader's own file.
+func (a *Authority) Identity(s Subject, now time.Time) ([]byte, error) {
+	key, err := newKey()
+	if err != nil {
+		return nil, err
+	}
+	cert, err := a.Issue(s, key.Public(), now)
+	if err != nil {
+		return nil, err
+	}
+	text, err := encodeKey(key)
+	if err != nil {
+		return nil, err
+	}
+	return append(cert, text...), nil
+}
+
 func (s Subject) check() error {
 	if err := checkName(s.Name); err != nil {
 		return err

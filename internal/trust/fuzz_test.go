@@ -97,7 +97,7 @@ func FuzzMessages(f *testing.F) {
 		if err := dir.accept(Token{Node: "n"}, key, joinAnswer{Cert: text, CA: text, AuthorityKey: text}); err == nil {
 			t.Error("accepted")
 		}
-		if p := printable(text); strings.ContainsAny(p, "\x1b\n\r\x9b\x00") {
+		if p := printable(text); strings.ContainsAny(p, "\x1b\n\r\u009b\x00") {
 			t.Errorf("not printable: %q", p)
 		}
 	})

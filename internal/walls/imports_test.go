@@ -130,6 +130,7 @@ func mayRun() map[string]string {
 		"agents/mta":        "postconf(1) is the only one that reads all of main.cf and master.cf as Postfix does",
 		"internal/ocf":      "crm_attribute(8) is Pacemaker's only interface to promotion scores",
 		"agents/store":      "doveconf(1) is the only one that reads all of dovecot.conf as Dovecot does",
+		"agents/filesystem": "what may hang in the kernel needs a process that can be left behind; e2fsck has no other interface",
 		"agents/directory":  "slapd itself is the only one that knows whether it would start with its configuration",
 		"agents/service":    "a program of the administrator's is how the data of an unknown service are mended",
 		"internal/lab":      "test nodes are made by the system's own tools",

@@ -137,7 +137,7 @@ func (p *planner) running(g resources.Group, st Group) Decision {
 		return urge.move(best)
 	}
 	d := Decision{Action: Keep, Node: st.Owner, Abandon: here.abandon}
-	if wanted, _ := p.best(g, places, st.Owner); wanted.cost.compare(here.cost) < 0 {
+	if wanted, _ := p.best(g, places, st.Owner); wanted.cost.compare(here.cost) < 0 && urge.reason(wanted) != noReason {
 		d.NotBefore, d.Reason = urge.whyNot(wanted)
 	} else {
 		d.Reason = p.whyHere(g, st, here)

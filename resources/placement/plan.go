@@ -24,8 +24,8 @@ type Decision struct {
 	// From is the owner, if there is one: it has to stop the group first (Move,
 	// Stop), or its rights have ended (Take).
 	From string
-	// NotBefore is, with Wait, the time from which on it may be otherwise; zero:
-	// it needs an event.
+	// NotBefore is, with Wait and Keep, from when on it may be otherwise though
+	// nothing happens; zero: nobody knows, or never.
 	NotBefore time.Time
 	// Abandon are resources that are not to run on Node, for they have failed too
 	// often there, or come after one that has, while no better node is left for

@@ -23,8 +23,12 @@ func (p *planner) whyThere(g resources.Group, st Group, at place) string {
 		if n.Node == at.node || p.bars(g, st, n.Node) != "" {
 			continue
 		}
+		other := p.place(g, st, n.Node).cost
+		if other.abandoned > at.cost.abandoned {
+			continue
+		}
 		others = true
-		apart = apart || p.place(g, st, n.Node).cost.together > at.cost.together
+		apart = apart || other.rank < at.cost.rank && other.together > at.cost.together
 	}
 	switch {
 	case !others:

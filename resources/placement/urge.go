@@ -39,10 +39,9 @@ func (p *planner) urge(g resources.Group, st Group, here place) *urge {
 	return u
 }
 
-// back is when the group may fail back to a place, as far as its policy goes;
-// zero: never.
+// back is when the group may fail back to a place; zero: never.
 func (u *urge) back(at place) time.Time {
-	return u.g.Failback.Next(latest(u.ripe, u.Nodes[at.node].Since.Add(u.g.Stickiness)))
+	return u.g.Failback.Next(latest(latest(u.ripe, u.calmUntil), u.Nodes[at.node].Since.Add(u.g.Stickiness)))
 }
 
 // reason is what a move to another place is for.
@@ -63,6 +62,8 @@ func (u *urge) reason(at place) reason {
 		return wished
 	case at.cost.abandoned < u.here.cost.abandoned:
 		return failing
+	case at.cost.abandoned > 0:
+		return noReason // it would be no better there
 	}
 	return returning
 }
@@ -101,17 +102,16 @@ func (u *urge) whyNot(at place) (time.Time, string) {
 	if u.reason(at) == failing {
 		return u.calmUntil, u.here.why + "; " + u.calm + without(u.here)
 	}
-	on := "it is on " + u.here.node + without(u.here)
-	switch better, back := u.better(at), latest(u.back(at), u.calmUntil); {
+	on, better, back := "it is on "+u.here.node+without(u.here), u.better(at), u.back(at)
+	switch {
 	case u.g.Failback.Never():
 		return time.Time{}, on + "; " + better + ", but never fails back by itself; mailhactl group move " + u.g.Name + " " + at.node
 	case u.st.Phase != Running:
 		return time.Time{}, u.here.node + " is starting it; " + better
-	case u.back(at).After(u.Now):
-		return back, on + "; " + better + ", and fails back from " + u.clock(back) + " on"
-	default:
-		return u.calmUntil, u.calm + "; " + better
+	case u.calm != "":
+		return back, u.calm + "; " + better + ", and fails back from " + u.clock(back) + " on"
 	}
+	return back, on + "; " + better + ", and fails back from " + u.clock(back) + " on"
 }
 
 // better says what is better about a place that a group would return to.

@@ -13,7 +13,7 @@ cp /etc/postfix/dynamicmaps.cf "$config/"
 sed 's/^\(\S\+\s\+\S\+\s\+\S\+\s\+\S\+\s\+\)y/\1n/; /^smtp\s\+inet/d' /etc/postfix/master.cf >"$config/master.cf"
 cat >>"$config/master.cf" <<EOT
 smtp       inet  n       -       n       -       -       smtpd
-    -o smtpd_proxy_filter=[$mta4]:25
+    -o smtpd_proxy_filter=[$mta4]:$mta_port
 submission inet  n       -       n       -       -       smtpd
     -o smtpd_sasl_auth_enable=yes
     -o smtpd_relay_restrictions=permit_sasl_authenticated,reject
@@ -32,7 +32,7 @@ smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination
 smtpd_sasl_type = dovecot
 smtpd_sasl_path = /run/dovecot-front/auth-smtp
 relay_domains = $domain
-transport_maps = inline:{$domain=smtp:[$mta4]}
+transport_maps = inline:{$domain=smtp:[$mta4]:$mta_port}
 relayhost = [$sink4]
 smtp_bind_address = $front4
 smtp_bind_address6 = $front6
@@ -64,7 +64,7 @@ mail_max_userip_connections = 1000
 protocol !smtp {
   passdb {
     driver = static
-    args = nopassword=y proxy=y host=$store4
+    args = nopassword=y proxy=y host=$store4 port=%{if;%Ls;eq;pop3;$store_pop3;$store_imap}
   }
 }
 protocol smtp {

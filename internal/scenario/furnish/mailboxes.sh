@@ -17,6 +17,7 @@ scope = one
 query_filter = (&(objectClass=posixAccount)(mail=%s))
 result_attribute = uid
 EOT
+sed -i "s/^smtp\( \+inet\)/$mta_port\1/" "$config/master.cf"
 postconf -c "$config" -e "inet_interfaces = $mta4, $mta6" \
 	"virtual_mailbox_domains = $domain" "virtual_mailbox_maps = proxy:ldap:$config/users.cf" \
 	"virtual_transport = lmtp:inet:[$store4]:24" \

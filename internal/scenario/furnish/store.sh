@@ -35,6 +35,16 @@ userdb {
 namespace inbox {
   inbox = yes
 }
+service imap-login {
+  inet_listener imap {
+    port = $store_imap
+  }
+}
+service pop3-login {
+  inet_listener pop3 {
+    port = $store_pop3
+  }
+}
 service lmtp {
   inet_listener lmtp {
     port = 24

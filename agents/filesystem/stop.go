@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package filesystem
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/mailha/mailha/agents"
+	"github.com/mailha/mailha/agents/process"
+)
+
+// defaultStopTime is what a stop has when its caller sets no deadline.
+const defaultStopTime = time.Minute
+
+// Stop unmounts the file system and proves that the device is free.
+func (a *Agent) Stop(ctx context.Context) error {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		deadline = time.Now().Add(defaultStopTime)
+	}
+	// What is left is for saying why it failed.
+	ctx, cancel := context.WithDeadline(ctx, deadline.Add(-min(1500*time.Millisecond, time.Until(deadline)/4)))
+	defer cancel()
+	began := time.Now()
+	a.show(agents.Status{Phase: agents.Stopping})
+	if err := a.stop(ctx); err != nil {
+		a.show(agents.Status{Phase: agents.Failed, Detail: err.Error()})
+		return err
+	}
+	a.show(agents.Status{Phase: agents.Stopped, Detail: "took " + time.Since(began).Round(time.Millisecond).String()})
+	return nil
+}
+
+func (a *Agent) stop(ctx context.Context) error {
+	t, err := a.target()
+	if err != nil {
+		return err
+	}
+	if err := a.endLeft(ctx); err != nil {
+		return err
+	}
+	if t.path == "" && len(t.numbers) == 0 {
+		if t, err = a.byDirectory(t); err != nil {
+			return err
+		}
+		if t.path == "" {
+			a.log.Warn("nothing says what there is to unmount: no parameters, no note, and nothing of this resource in " + utab)
+			a.forget()
+			return nil
+		}
+	}
+	leaveDirectory(t)
+	if err := a.vacate(ctx, t); err != nil {
+		return err
+	}
+	a.forget()
+	return nil
+}
+
+// byDirectory takes what is mounted on the directory for ours when nothing says which
+// device is.
+func (a *Agent) byDirectory(t target) (target, error) {
+	if t.dir == "" {
+		return t, nil
+	}
+	all, err := mounts("self")
+	if err != nil {
+		return t, err
+	}
+	if m, ok := top(all, t.dir); ok {
+		t.path = m.source
+		t.know(m.number)
+	}
+	return t, nil
+}
+
+// leaveDirectory has this process not keep the file system busy by itself.
+func leaveDirectory(t target) {
+	if t.marks(sight{}).on("/proc/self/cwd") {
+		_ = os.Chdir("/") // if it fails, the unmount will say so
+	}
+}
+
+// endLeft ends programs of earlier calls: a mount that was cut off may still succeed.
+func (a *Agent) endLeft(ctx context.Context) error {
+	const patience = 2 * time.Second
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	_, err := process.End(ctx, 0, func() ([]process.Process, error) { return a.helpers.left("mount", "e2fsck") })
+	if errors.Is(err, process.ErrAlive) {
+		// The proof will tell: a mount that has the device keeps it from being free.
+		a.log.Warn("a program of an earlier operation hangs in the kernel", "error", err)
+		return nil
+	}
+	return err
+}
+
+// vacate unmounts the device everywhere on this node, ends who uses it, and returns nil
+// once the kernel says that it is free.
+func (a *Agent) vacate(ctx context.Context, t target) error {
+	var last error // why the device was not free when it was last tried, with time left
+	force := a.newForce(ctx)
+	for round := 0; ; round++ {
+		if ctx.Err() != nil {
+			return fmt.Errorf("%s is not free: %w; %s", t.path, last, a.whoHas(context.WithoutCancel(ctx), t))
+		}
+		s, err := a.see(t)
+		if err != nil {
+			return err
+		}
+		in := t.marks(s)
+		spaces := t.spaces()
+		if len(s.owned) == 0 && len(spaces) == 0 {
+			err = t.free(ctx)
+			if err == nil || errors.Is(err, errAbsent) {
+				return nil
+			}
+		} else {
+			a.thaw(ctx, s, spaces)
+			if round == 0 {
+				a.sync(ctx, s)
+			}
+			err = a.unmountAll(ctx, t, s, force.lazily())
+			if err == nil {
+				continue // and prove it
+			}
+		}
+		if errors.Is(err, errStuck) {
+			return err
+		}
+		if ctx.Err() == nil || last == nil {
+			last = err
+		}
+		if err := force.apply(ctx, t, in, spaces); err != nil {
+			return err
+		}
+	}
+}
+
+// unmountAll unmounts in this namespace, and then where copies of the mount are left.
+func (a *Agent) unmountAll(ctx context.Context, t target, s sight, lazily bool) error {
+	err := a.unmountOwn(ctx, t, s, lazily)
+	if errors.Is(err, errStuck) {
+		return err
+	}
+	for _, sp := range t.spaces() { // most of them follow what is done here
+		for _, m := range withNested(sp.all, sp.owned) {
+			pid := strconv.Itoa(sp.pid)
+			if _, nsErr := a.helpers.run(ctx, nil, "nsenter", "--mount=/proc/"+pid+"/ns/mnt", "--root=/proc/"+pid+"/root", "--wd=/proc/"+pid+"/root", "umount", "-i", "-c", m.point); nsErr != nil {
+				err = errors.Join(err, fmt.Errorf("in the mount namespace of process %d: %w", sp.pid, nsErr))
+				break
+			}
+			a.log.Info("unmounted in another mount namespace", "process", sp.pid, "directory", m.point)
+		}
+	}
+	return err
+}
+
+// unmountOwn unmounts in this namespace, what lies in or on the mounts of the device
+// first.
+func (a *Agent) unmountOwn(ctx context.Context, t target, s sight, lazily bool) error {
+	for _, m := range withNested(s.all, s.owned) {
+		args := []string{"-i", "-c", m.point}
+		if lazily {
+			args = append([]string{"-l"}, args...)
+		}
+		began := time.Now()
+		if _, err := a.helpers.run(ctx, nil, "umount", args...); err != nil {
+			// What was unmounted by somebody else meanwhile is what we want.
+			now, seeErr := mounts("self")
+			if seeErr != nil || contains(now, m.id) {
+				return fmt.Errorf("unmount %s: %w", m.point, err)
+			}
+			continue
+		}
+		if !t.owns(m) {
+			a.log.Warn("unmounted what was mounted inside", "directory", m.point, "source", m.source)
+			continue
+		}
+		a.log.Info("unmounted", "directory", m.point, "lazily", lazily, "took", time.Since(began).Round(time.Millisecond))
+	}
+	return nil
+}
+
+func contains(all []mount, id int) bool {
+	for _, m := range all {
+		if m.id == id {
+			return true
+		}
+	}
+	return false
+}
+
+// sync writes out what is left while the users still live, and tells what could not
+// be written: an unmount does not.
+func (a *Agent) sync(ctx context.Context, s sight) {
+	if len(s.owned) == 0 {
+		return
+	}
+	deadline, _ := ctx.Deadline()
+	ctx, cancel := context.WithTimeout(ctx, time.Until(deadline)/3)
+	defer cancel()
+	if _, err := a.helpers.run(ctx, nil, "sync", "-f", s.owned[0].point); err != nil {
+		a.log.Warn("not everything could be written to the device", "directory", s.owned[0].point, "error", err)
+	}
+}
+
+// thaw undoes a freeze: a file system that is unmounted while it is frozen keeps the
+// device busy, and nobody can reach it any more to thaw it. See FITHAW in
+// linux/fs/ioctl.c.
+func (a *Agent) thaw(ctx context.Context, s sight, spaces []space) {
+	var paths []string
+	for _, m := range s.owned {
+		paths = append(paths, m.point)
+	}
+	for _, sp := range spaces {
+		for _, m := range sp.owned {
+			paths = append(paths, fmt.Sprintf("/proc/%d/root%s", sp.pid, m.point))
+		}
+	}
+	for _, path := range paths {
+		const patience = time.Second
+		brief, cancel := context.WithTimeout(ctx, patience)
+		thawed := false
+		err := bounded(brief, "thaw "+path, func() (err error) {
+			thawed, err = thawOne(path)
+			return err
+		})
+		cancel()
+		if err != nil {
+			a.log.Debug("cannot thaw", "directory", path, "error", err)
+			continue
+		}
+		if thawed {
+			a.log.Warn("the file system was frozen; thawed it to unmount it", "directory", path)
+		}
+		return // one file system, however often it is mounted
+	}
+}
+
+const fiThaw = 0xC0045878 // _IOWR('X', 120, int): linux/fs.h
+
+// thawOne is false for a file system that was not frozen.
+func thawOne(path string) (bool, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false, err
+	}
+	defer unix.Close(fd)
+	switch err := unix.IoctlSetInt(fd, fiThaw, 0); {
+	case err == nil:
+		return true, nil
+	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EOPNOTSUPP):
+		return false, nil
+	default:
+		return false, err
+	}
+}
+
+// whoHas names whoever keeps the device busy, for a reason.
+func (a *Agent) whoHas(ctx context.Context, t target) string {
+	const patience = 700 * time.Millisecond
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	s, err := a.see(t)
+	if err != nil {
+		return err.Error()
+	}
+	if users, err := t.users(ctx, t.marks(s)); err == nil && len(users) > 0 {
+		return "used by " + names(users)
+	}
+	for _, sp := range t.spaces() {
+		return "mounted in the mount namespace of " + process.Names(sp.users)
+	}
+	if holders := holders(t); holders != "" {
+		return holders
+	}
+	return "no process uses it: look for swap files, loop devices, NFS exports and mount namespaces without processes, and for a file system that was unmounted while it was frozen"
+}
+
+// holders are devices that were made of this one, by sysfs.
+func holders(t target) string {
+	var all []string
+	for _, number := range t.numbers {
+		entries, err := os.ReadDir("/sys/dev/block/" + numberText(number) + "/holders")
+		if err != nil {
+			continue
+		}
+		for _, e := range entries {
+			all = append(all, e.Name())
+		}
+	}
+	if len(all) == 0 {
+		return ""
+	}
+	return "it is part of " + strings.Join(all, " ")
+}

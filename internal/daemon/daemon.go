@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/mailha/mailha/agents"
+	"github.com/mailha/mailha/agents/unit"
+	"github.com/mailha/mailha/internal/api"
+	"github.com/mailha/mailha/internal/enrol"
+	"github.com/mailha/mailha/internal/failover"
+	"github.com/mailha/mailha/internal/kinds"
+	"github.com/mailha/mailha/internal/quorum"
+	"github.com/mailha/mailha/internal/state"
+	"github.com/mailha/mailha/internal/survey"
+	"github.com/mailha/mailha/resources"
+	"github.com/mailha/mailha/vip"
+)
+
+// Daemon is what mailhad is made of.
+type Daemon struct {
+	File     string // the configuration
+	Node     string // the name of this node; empty: the host's
+	Version  string
+	StateDir string // of the agents and the socket, empty after a boot
+	Types    []agents.Type
+	Log      *slog.Logger
+}
+
+// load reads the configuration and finds this node in it.
+func (d *Daemon) load() (*resources.Cluster, resources.Node, error) {
+	data, err := os.ReadFile(d.File)
+	if err != nil {
+		return nil, resources.Node{}, fmt.Errorf("read the configuration: %w", err)
+	}
+	c, err := resources.Parse(d.File, data, kinds.Of(d.Types))
+	if err != nil {
+		return nil, resources.Node{}, err
+	}
+	if d.Node == "" {
+		if d.Node, err = os.Hostname(); err != nil {
+			return nil, resources.Node{}, fmt.Errorf("find the name of this node: %w", err)
+		}
+	}
+	n, ok := c.Node(d.Node)
+	if !ok {
+		return nil, n, fmt.Errorf("%s: this node, %s, is not in [[node]]; its name can be given with --node", d.File, d.Node)
+	}
+	return c, n, nil
+}
+
+// Run is the daemon until ctx ends.
+func (d *Daemon) Run(ctx context.Context) error {
+	cluster, node, err := d.load()
+	if err != nil {
+		return err
+	}
+	client, closeClient, err := d.etcd(ctx, cluster, node)
+	if err != nil {
+		return err
+	}
+	defer closeClient()
+	store, err := state.Open(client, state.Options{Cluster: cluster.Name, Log: d.Log})
+	if err != nil {
+		return err
+	}
+	units := unit.New("", d.Log)
+	defer units.Close()
+	boot, err := bootID()
+	if err != nil {
+		return err
+	}
+	status := newNotifier()
+	feed := api.NewFeed()
+	engine := failover.New(failover.Config{
+		Node:    state.Node{Name: node.Name, Boot: boot, Version: d.Version},
+		Cluster: cluster, Types: d.Types, Store: store, Units: units, StateDir: d.StateDir, Log: d.Log,
+		Drop: vip.Drop, Alive: status.alive, Present: status.present, Seen: feed.Set, Witness: node.Witness,
+		Parse: func(text string) (*resources.Cluster, error) {
+			return resources.Parse("the cluster's configuration", []byte(text), kinds.Of(d.Types))
+		},
+		File: func() (string, error) {
+			data, err := os.ReadFile(d.File)
+			return string(data), err
+		},
+	})
+	server := api.New(api.Options{Node: node.Name, Version: d.Version, Store: store, Snapshot: feed.Latest, Cluster: engine.Cluster,
+		Survey: survey.State, Kinds: kinds.Of(d.Types), Log: d.Log})
+	l, err := api.Listen(ctx, api.Socket, api.SocketGroup)
+	if err != nil {
+		return err
+	}
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	go d.letIn(serving, cluster, node, client, store)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(serving, l) }()
+	status.ready()
+	err = engine.Run(ctx)
+	status.stopping()
+	stop()
+	return errors.Join(err, <-served)
+}
+
+// etcd is this node's member of the cluster, or the operator's own.
+func (d *Daemon) etcd(ctx context.Context, c *resources.Cluster, n resources.Node) (*clientv3.Client, func(), error) {
+	if c.Etcd.External() {
+		client, err := quorum.Dial(quorum.Endpoints{URLs: c.Etcd.Endpoints, TLS: quorum.Files{CA: c.Etcd.CAFile, Cert: c.Etcd.CertFile, Key: c.Etcd.KeyFile}, Log: d.Log})
+		if err != nil {
+			return nil, nil, err
+		}
+		return client, func() { _ = client.Close() }, nil
+	}
+	const patience = 30 * time.Second // others may not be there yet, which is no reason to give up
+	starting, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	m, err := quorum.Start(starting, enrol.Member(c, n, d.Log))
+	if err != nil {
+		return nil, nil, err
+	}
+	return m.Client(), func() {
+		const most = 5 * time.Second
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), most)
+		defer cancel()
+		if err := m.Close(ctx); err != nil {
+			d.Log.Warn("etcd did not end in order", "error", err)
+		}
+	}, nil
+}
+
+// letIn serves nodes that come into the cluster, and those that need a new certificate,
+// until ctx ends. A node that does not hold the authority lets nobody in.
+func (d *Daemon) letIn(ctx context.Context, c *resources.Cluster, n resources.Node, client *clientv3.Client, store *state.Store) {
+	if c.Etcd.External() || len(n.Addresses) == 0 {
+		return
+	}
+	door := enrol.Door(c, client, store, d.File, d.Log)
+	srv, err := door.Server()
+	if err != nil {
+		d.Log.Warn("nodes cannot join here", "error", err)
+		return
+	}
+	srv.Addr = netip.AddrPortFrom(n.Addresses[0], enrol.Port).String()
+	stop := context.AfterFunc(ctx, func() { srv.Close() })
+	defer stop()
+	if err := srv.ListenAndServeTLS("", ""); err != nil && !errors.Is(err, http.ErrServerClosed) {
+		d.Log.Warn("nodes cannot join here", "error", err)
+	}
+}
+
+// Clean stops everything of the cluster's on this node, for whoever ends the daemon by
+// force: it needs neither etcd nor a lease.
+func (d *Daemon) Clean(ctx context.Context) error {
+	cluster, node, err := d.load()
+	if err != nil {
+		_, dropErr := vip.Drop(ctx)
+		return errors.Join(err, dropErr)
+	}
+	units := unit.New("", d.Log)
+	defer units.Close()
+	engine := failover.New(failover.Config{Node: state.Node{Name: node.Name}, Cluster: cluster, Types: d.Types, Units: units, StateDir: d.StateDir, Log: d.Log, Drop: vip.Drop})
+	return engine.Clean(ctx)
+}
+
+func bootID() (string, error) {
+	data, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return "", fmt.Errorf("which boot this is: %w", err)
+	}
+	return strings.TrimSpace(string(data)), nil
+}
+
+// NewLog writes for systemd's journal, which adds time and origin by itself.
+func NewLog(w io.Writer, level slog.Level) *slog.Logger {
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+		if len(groups) == 0 && a.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return a
+	}}))
+}
