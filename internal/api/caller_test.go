@@ -231,10 +231,16 @@ operators = ["alice"]
 		t.Errorf("carol looks: %+v, %v", s, err)
 	}
 	for what, ask := range map[string]func() error{
-		"moves":    func() error { _, err := carol.Ask(t.Context(), move, api.Change{}); return err },
-		"unbans":   func() error { _, err := carol.Undo(t.Context(), api.Path("groups", "mx", "bans")); return err },
-		"changes":  func() error { _, err := carol.Apply(t.Context(), api.ConfigChange{TOML: apitest.Config, Revision: 5}); return err },
-		"releases": func() error { _, err := carol.Ask(t.Context(), api.Path("groups", "mx", "release"), api.Change{}); return err },
+		"moves":  func() error { _, err := carol.Ask(t.Context(), move, api.Change{}); return err },
+		"unbans": func() error { _, err := carol.Undo(t.Context(), api.Path("groups", "mx", "bans")); return err },
+		"changes": func() error {
+			_, err := carol.Apply(t.Context(), api.ConfigChange{TOML: apitest.Config, Revision: 5})
+			return err
+		},
+		"releases": func() error {
+			_, err := carol.Ask(t.Context(), api.Path("groups", "mx", "release"), api.Change{})
+			return err
+		},
 	} {
 		if err := ask(); !errors.As(err, &fault) || fault.Code != api.CodeForbidden {
 			t.Errorf("carol %s: %v", what, err)

@@ -194,9 +194,12 @@ func TestStreamEndsWithTheServer(t *testing.T) {
 
 func TestOtherAnswersAreNotBelieved(t *testing.T) {
 	for name, answer := range map[string]http.HandlerFunc{
-		"a page":      func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html>") },
-		"a bad page":  func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusBadGateway) },
-		"an odd one":  func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot); io.WriteString(w, "{}") },
+		"a page":     func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html>") },
+		"a bad page": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusBadGateway) },
+		"an odd one": func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusTeapot)
+			io.WriteString(w, "{}")
+		},
 		"half of one": func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `{"cluster":`) },
 	} {
 		path := t.TempDir() + "/x.sock"

@@ -190,6 +190,24 @@ func TestWaitsThatEndBadly(t *testing.T) {
 	}
 }
 
+// The owner takes the wish back when it begins, and the service is up as before
+// until the owner says otherwise.
+func TestRestartIsWaitedFor(t *testing.T) {
+	c := apitest.Serve(t)
+	out := (&act{}).
+		on("is to be restarted", func() { endWishes(c) }).
+		on("postfix is started on n1\n", func() {
+			c.Report("n1", "postfix", func(r *state.ResourceReport) { r.Phase, r.Since = state.ResourceStopping, apitest.Now })
+		}).
+		on("postfix is stopping on n1", func() {
+			c.Report("n1", "postfix", func(r *state.ResourceReport) { r.Phase, r.Since = state.ResourceStarted, apitest.Now })
+		})
+	r := play(t, program(), c, out, "resource", "restart", "postfix")
+	if r.code != 0 || !strings.HasSuffix(r.out, "postfix runs on n1\n") {
+		t.Error(r.text())
+	}
+}
+
 func TestStopIsWaitedForThoughItHadFailed(t *testing.T) {
 	c := apitest.Serve(t)
 	c.Report("n1", "postfix", func(r *state.ResourceReport) { r.Phase, r.Detail = state.ResourceFailed, "before" })
@@ -290,7 +308,7 @@ func TestUsage(t *testing.T) {
 		"status -o yaml":          "it may be text or json",
 		"status --cert x":         "for --server",
 		"group move mx --timeout": "flag needs an argument",
-		"cluster":                 `no command "cluster"`,
+		"clutser":                 "did you mean cluster?",
 	} {
 		r := run(t, nil, "", strings.Fields(args)...)
 		if r.code != 2 || !strings.Contains(r.err, want) || r.out != "" {
