@@ -104,6 +104,7 @@ os.chdir(\"/\"); os.close(os.open(\"/run/using\", os.O_CREAT)); os.chroot(\"`+da
 		{name: "deaf to SIGTERM", timeout: 10 * time.Second, script: user(`trap "" TERM; cd ` + dataDir + "; " + using + "while :; do sleep 1; done")},
 		{name: "suspended", timeout: 10 * time.Second, script: user("cd " + dataDir + "; " + using + "kill -STOP $$; sleep 300")},
 		{name: "comes back", timeout: 10 * time.Second, script: "systemd-run --quiet --unit=back -p Restart=always -p RestartSec=1ms -p StartLimitIntervalSec=0 -p WorkingDirectory=-" + dataDir + " sleep 300; sleep 0.3", after: "systemctl stop back"},
+		{name: "comes back at once", timeout: 10 * time.Second, script: user("cd /; echo $$ >/run/loop; for n in 1 2 3 4 5 6 7 8; do while :; do (cd " + dataDir + " && exec sleep 5); done & done; sleep 0.2; " + using + "wait"), after: "/bin/kill -9 -- -$(cat /run/loop)"},
 		{name: "nested mount", script: "mkdir " + dataDir + "/in; mount -t tmpfs in " + dataDir + "/in; mkdir " + dataDir + "/in/side; mount -t tmpfs side " + dataDir + "/in/side; " + user("cd "+dataDir+"/in/side; "+using+"sleep 300")},
 		{name: "mounted over", script: "mount -t tmpfs over " + dataDir, monitor: generic},
 		{name: "root bound into it", script: "mkdir " + dataDir + "/in; mount --bind /etc " + dataDir + "/in"},
