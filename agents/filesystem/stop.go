@@ -264,7 +264,7 @@ func (a *Agent) whoHas(ctx context.Context, t target) string {
 	if holders := holders(t); holders != "" {
 		return holders
 	}
-	return "no process uses it: look for swap files, loop devices, NFS exports and mount namespaces without processes, and for a file system that was unmounted while it was frozen"
+	return "no process uses it: look for swap files, loop devices, NFS exports and mount namespaces without processes; one that was unmounted while it was frozen has to be mounted again on this very node and thawed (fsfreeze -u)"
 }
 
 // holders are devices that were made of this one, by sysfs.

@@ -116,6 +116,8 @@ os.chdir(\"/\"); os.close(os.open(\"/run/using\", os.O_CREAT)); os.chroot(\"`+da
 		{name: "namespace that does not follow, in use", script: "setsid unshare -m --propagation private sh -c 'cd " + dataDir + "; touch /run/using; exec sleep 300' >/dev/null 2>&1 </dev/null & until test -e /run/using; do sleep 0.02; done"},
 		{name: "frozen", script: "fsfreeze -f " + dataDir},
 		{name: "frozen, with a writer", timeout: 10 * time.Second, script: user("cd " + dataDir + "; fsfreeze -f .; " + using + "echo x >x; sleep 300")},
+		{name: "unmounted while frozen", timeout: 4 * time.Second, script: "fsfreeze -f " + dataDir + "; umount " + dataDir, monitor: generic, code: generic, reason: "unmounted while it was frozen",
+			after: "mount " + lab.DiskPath + " " + dataDir + "; fsfreeze -u " + dataDir + ""},
 		{name: "lazily unmounted", script: "umount -l " + dataDir, monitor: notRunning},
 		{name: "lazily unmounted while in use", script: user("cd "+dataDir+"; "+using+"sleep 300") + "; umount -l " + dataDir, monitor: generic},
 		{name: "lazily unmounted while in use, nobody may be ended", now: fileSystem("kill_users", "false"), timeout: 6 * time.Second, script: user("cd "+dataDir+"; "+using+"sleep 300") + "; umount -l " + dataDir, monitor: generic, code: generic, reason: "sleep"},
@@ -174,6 +176,10 @@ func (tt usage) run(t *testing.T) {
 	}
 	if a.code == success && strings.Contains(run(t, n, "ls /run/mailha"), "note") {
 		t.Error("the note stays")
+	}
+	if a.code != success && tt.after != "" { // which has put it right
+		now.must(t, n, "stop", call{}, success)
+		return
 	}
 	if a.code != success && free {
 		t.Error("the stop failed, but the device is free")
