@@ -190,7 +190,7 @@ func (t *translation) pcs() string {
 		w.comments("Rather on different nodes than on one:")
 	}
 	for _, pair := range t.apart {
-		w.line("pcs constraint colocation add %s with %s %d", pair[0].pcs("Promoted ", "Started "), pair[1].pcs("Promoted ", "Started "), apart)
+		w.line("pcs constraint colocation add %s with %s -- %d", pair[0].pcs("Promoted ", "Started "), pair[1].pcs("Promoted ", "Started "), apart)
 	}
 	return w.String()
 }
