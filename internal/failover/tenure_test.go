@@ -146,7 +146,7 @@ func (h *house) want(phase state.Phase, conditions map[string]condition) {
 	}
 }
 
-func (h *house) break_(name string) { h.on("n1", name, func(th *thing) { th.failed = true }) }
+func (h *house) fail(name string) { h.on("n1", name, func(th *thing) { th.failed = true }) }
 
 func TestStartsAndStopsInOrder(t *testing.T) {
 	inHouse(t, func(h *house) {
@@ -179,14 +179,14 @@ func TestRestartsOnTheSpot(t *testing.T) {
 	inHouse(t, func(h *house) {
 		h.pass(time.Second)
 		for i := 1; i <= 2; i++ {
-			h.break_("a")
+			h.fail("a")
 			h.pass(11 * time.Second)
 			h.want(state.Running, map[string]condition{"a": up, "b": up})
 			if len(h.failed()) != i || h.happened("n1", "b", "start") != 1 {
 				t.Errorf("%v, %+v", h.failed(), h.story)
 			}
 		}
-		h.break_("a")
+		h.fail("a")
 		h.pass(11 * time.Second)
 		h.want(state.Running, map[string]condition{"a": down, "b": up})
 		// A plan that knows only of two failures does not start it again; one that knows of all does.
@@ -213,7 +213,7 @@ func TestWhatAFailureLeadsTo(t *testing.T) {
 		t.Run(string(tt.on), func(t *testing.T) {
 			inHouse(t, func(h *house) {
 				h.pass(time.Second)
-				h.break_("a")
+				h.fail("a")
 				h.pass(11 * time.Second)
 				h.want(state.Running, map[string]condition{"a": tt.then})
 				if got := strings.Join(h.failed(), " "); got != tt.told {
@@ -239,7 +239,7 @@ func TestFileSystemTakesWhatLiesOnItAlong(t *testing.T) {
 	inHouse(t, func(h *house) {
 		h.pass(time.Second)
 		h.story = nil
-		h.break_("fs")
+		h.fail("fs")
 		h.pass(11 * time.Second)
 		h.want(state.Running, map[string]condition{"fs": up, "a": up, "b": up})
 		if got := h.world.order(); got != "stop a, stop fs, start fs, start a" {
@@ -295,7 +295,7 @@ func TestFailedIsNotForEver(t *testing.T) {
 	inHouse(t, func(h *house) {
 		h.pass(time.Second)
 		h.set("n1/a/stop", fault{err: errors.New("it does not go")})
-		h.break_("a")
+		h.fail("a")
 		h.pass(12 * time.Second)
 		h.want(state.Failed, map[string]condition{"a": stuck, "b": up})
 		h.heal()
@@ -357,7 +357,7 @@ func TestStartThatFailsIsNotTriedAgainHere(t *testing.T) {
 		houseOf(t, func(h *house) {
 			h.pass(time.Second)
 			h.set("n1/a/start", fault{err: errors.New("no licence")})
-			h.break_("a")
+			h.fail("a")
 			h.pass(time.Minute)
 			h.want(state.Running, map[string]condition{"a": down, "b": up})
 			if got := strings.Join(h.failed(), " "); got != "a a!" {
@@ -414,7 +414,7 @@ func TestMaintenanceOnlyTells(t *testing.T) {
 		h.pass(time.Second)
 		yes, no := true, false
 		h.tenure.order(order{hold: &yes})
-		h.break_("a")
+		h.fail("a")
 		h.pass(time.Minute)
 		if v := h.view("a"); !v.degraded || v.condition != up || h.happened("n1", "a", "start") != 1 {
 			t.Errorf("%+v", v)
@@ -434,7 +434,7 @@ func TestMaintenanceOnlyTells(t *testing.T) {
 func TestEventsBringALookForward(t *testing.T) {
 	inHouse(t, func(h *house) {
 		h.pass(time.Second)
-		h.break_("a")
+		h.fail("a")
 		h.mu.Lock()
 		wake := h.wakes["a"]
 		h.mu.Unlock()
@@ -532,7 +532,7 @@ func TestReload(t *testing.T) {
 				if n := len(h.standing().views); n != len(g.Resources) {
 					t.Errorf("%d resources: %+v", n, h.standing().views)
 				}
-				h.break_("a") // the watch goes by the new file
+				h.fail("a") // the watch goes by the new file
 				h.pass(11 * time.Second)
 				h.want(state.Running, all)
 				if len(h.failed()) != 1 {

@@ -256,6 +256,9 @@ func (a *agent) Start(ctx context.Context) error {
 }
 
 func (a *agent) Stop(ctx context.Context) error {
+	if a.alive != nil && !a.alive() {
+		return nil // so that what is left of the daemon ends soon
+	}
 	if err := a.suffer(ctx, "stop"); err != nil {
 		return err
 	}
@@ -264,6 +267,9 @@ func (a *agent) Stop(ctx context.Context) error {
 }
 
 func (a *agent) Monitor(ctx context.Context, _ agents.Depth) error {
+	if a.alive != nil && !a.alive() {
+		return agents.ErrNotRunning
+	}
 	if err := a.suffer(ctx, "monitor"); err != nil {
 		return err
 	}
