@@ -32,8 +32,9 @@ test: ## run every test, from unit tests to real clusters (root, about ten minut
 quick: ## run the tests that need no test nodes (root)
 	./scripts/test.sh -quick
 
-demo: ## play the main job on a real cluster and show what a client sees (root)
-	$(GO) run ./internal/cmd/demo
+ENGINE  ?= mailhad
+demo: ## play the main job on a real cluster (ENGINE=mailhad or pacemaker) and show what a client sees (root)
+	$(GO) run ./internal/cmd/demo -engine $(ENGINE)
 
 endure: ## move and kill services twenty times each under clients (root, half an hour)
 	$(GO) run ./internal/cmd/endure

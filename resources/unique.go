@@ -34,6 +34,9 @@ func (c *checker) checkUnique() {
 			if text == "" {
 				text, set = p.Default, false
 			}
+			if !set && r.told(p) {
+				continue
+			}
 			for _, v := range p.values(text) {
 				mine := claim{r, p, v, !set}
 				c.ownAddress(mine)
@@ -45,6 +48,15 @@ func (c *checker) checkUnique() {
 			}
 		}
 	}
+}
+
+// told says whether a resource is told from others by another parameter, which the
+// file has: each product of a kind has a parameter of its own for that, and the
+// default of those of other products means nothing.
+func (r *resourceText) told(p Param) bool {
+	return slices.ContainsFunc(r.kind.Params, func(o Param) bool {
+		return o.Unique != "" && o.Unique != UniqueAddress && o.Unique != "unit" && o.Name != p.Name && r.Params[o.Name] != ""
+	})
 }
 
 // values are what of a parameter's text may occur only once, in one way of

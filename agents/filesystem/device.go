@@ -22,6 +22,7 @@ type target struct {
 	path    string   // of the device, as it is named now
 	dir     string   // the mount point, without symbolic links
 	numbers []uint64 // of the device; a device that came back may have got another one
+	files   uint64   // st_dev of its files when it was mounted, if not the device's number
 }
 
 // owns says whether the mount is of the device. File systems such as btrfs have a

@@ -16,10 +16,11 @@ type note struct {
 	device string // path
 	number uint64
 	dir    string // without symbolic links
+	files  uint64 // st_dev of the files on it; 0: not known yet
 }
 
 func (n note) text() []byte {
-	return fmt.Appendf(nil, "device=%q\nnumber=%d\ndirectory=%q\nend\n", n.device, n.number, n.dir)
+	return fmt.Appendf(nil, "device=%q\nnumber=%d\ndirectory=%q\nfiles=%d\nend\n", n.device, n.number, n.dir, n.files)
 }
 
 // parseNote wants the last line to be there: a note that was cut off says nothing.
@@ -36,6 +37,8 @@ func parseNote(text string) (note, error) {
 			n.dir, err = strconv.Unquote(value)
 		case "number":
 			n.number, err = strconv.ParseUint(value, 10, 64)
+		case "files":
+			n.files, err = strconv.ParseUint(value, 10, 64)
 		case "end":
 			complete = strings.HasSuffix(line, "\n")
 		default:

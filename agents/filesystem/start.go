@@ -35,7 +35,7 @@ func (a *Agent) start(ctx context.Context) error {
 		return err
 	}
 	path := a.Device.path()
-	number, err := await(ctx, path)
+	number, err := a.await(ctx, path)
 	if err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func (a *Agent) start(ctx context.Context) error {
 		if err := a.well(s); err != nil && !errors.Is(err, agents.ErrDegraded) {
 			return err
 		}
-		return agents.WriteNote(a.env.NotePath(), n.text())
+		return a.keep(ctx, n)
 	}
 	if err := a.vacant(ctx, t, s); err != nil {
 		return err
@@ -71,7 +71,33 @@ func (a *Agent) start(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, a.undo(ctx, t))
 	}
+	return a.keep(ctx, n)
+}
+
+// keep notes what is mounted, with the number by which its files are known.
+func (a *Agent) keep(ctx context.Context, n note) error {
+	if err := bounded(ctx, "look at "+n.dir, func() error {
+		var st unix.Stat_t
+		err := unix.Stat(n.dir, &st)
+		n.files = st.Dev
+		return err
+	}); err != nil {
+		return fmt.Errorf("look at the mounted file system: %w", err)
+	}
+	if err := agents.WriteNote(a.env.NotePath(), n.text()); err != nil {
+		return fmt.Errorf("note what is mounted: %w", err)
+	}
 	return nil
+}
+
+// await waits for the device for half of the time: what comes late has to be mounted, too.
+func (a *Agent) await(ctx context.Context, path string) (uint64, error) {
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/2)
+		defer cancel()
+	}
+	return await(ctx, path)
 }
 
 // noneLeft refuses to go on beside a program of an earlier call, which might mount

@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/mailha/mailha/agents"
 	"github.com/mailha/mailha/agents/process"
 )
@@ -107,10 +105,11 @@ func (a *Agent) endLeft(ctx context.Context) error {
 // once the kernel says that it is free.
 func (a *Agent) vacate(ctx context.Context, t target) error {
 	var last error // why the device was not free when it was last tried, with time left
+	hung := ""
 	force := a.newForce(ctx)
 	for round := 0; ; round++ {
 		if ctx.Err() != nil {
-			return fmt.Errorf("%s is not free: %w; %s", t.path, last, a.whoHas(context.WithoutCancel(ctx), t))
+			return fmt.Errorf("%s is not free: %w; %s%s", t.path, last, hung, a.whoHas(context.WithoutCancel(ctx), t))
 		}
 		s, err := a.see(t)
 		if err != nil {
@@ -125,8 +124,8 @@ func (a *Agent) vacate(ctx context.Context, t target) error {
 			}
 		} else {
 			a.thaw(ctx, s, spaces)
-			if round == 0 {
-				a.sync(ctx, s)
+			if round == 0 && errors.Is(a.sync(ctx, s), errStuck) {
+				hung = "the device does not answer; "
 			}
 			err = a.unmountAll(ctx, t, s, force.lazily())
 			if err == nil {
@@ -138,6 +137,9 @@ func (a *Agent) vacate(ctx context.Context, t target) error {
 		}
 		if ctx.Err() == nil || last == nil {
 			last = err
+		}
+		if err := a.freeLoops(ctx, in); err != nil {
+			return err
 		}
 		if err := force.apply(ctx, t, in, spaces); err != nil {
 			return err
@@ -201,21 +203,23 @@ func contains(all []mount, id int) bool {
 
 // sync writes out what is left while the users still live, and tells what could not
 // be written: an unmount does not.
-func (a *Agent) sync(ctx context.Context, s sight) {
+func (a *Agent) sync(ctx context.Context, s sight) error {
 	if len(s.owned) == 0 {
-		return
+		return nil
 	}
 	deadline, _ := ctx.Deadline()
 	ctx, cancel := context.WithTimeout(ctx, time.Until(deadline)/3)
 	defer cancel()
-	if _, err := a.helpers.run(ctx, nil, "sync", "-f", s.owned[0].point); err != nil {
+	_, err := a.helpers.run(ctx, nil, "sync", "-f", s.owned[0].point)
+	if err != nil {
 		a.log.Warn("not everything could be written to the device", "directory", s.owned[0].point, "error", err)
 	}
+	return err
 }
 
 // thaw undoes a freeze: a file system that is unmounted while it is frozen keeps the
-// device busy, and nobody can reach it any more to thaw it. See FITHAW in
-// linux/fs/ioctl.c.
+// device busy, and nobody can reach it any more to thaw it. That may
+// wait for whoever syncs the file system, without an end.
 func (a *Agent) thaw(ctx context.Context, s sight, spaces []space) {
 	var paths []string
 	for _, m := range s.owned {
@@ -229,39 +233,16 @@ func (a *Agent) thaw(ctx context.Context, s sight, spaces []space) {
 	for _, path := range paths {
 		const patience = time.Second
 		brief, cancel := context.WithTimeout(ctx, patience)
-		thawed := false
-		err := bounded(brief, "thaw "+path, func() (err error) {
-			thawed, err = thawOne(path)
-			return err
-		})
+		_, err := a.helpers.run(brief, nil, "fsfreeze", "--unfreeze", path)
 		cancel()
-		if err != nil {
-			a.log.Debug("cannot thaw", "directory", path, "error", err)
-			continue
-		}
-		if thawed {
+		if err == nil {
 			a.log.Warn("the file system was frozen; thawed it to unmount it", "directory", path)
 		}
-		return // one file system, however often it is mounted
-	}
-}
-
-const fiThaw = 0xC0045878 // _IOWR('X', 120, int): linux/fs.h
-
-// thawOne is false for a file system that was not frozen.
-func thawOne(path string) (bool, error) {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return false, err
-	}
-	defer unix.Close(fd)
-	switch err := unix.IoctlSetInt(fd, fiThaw, 0); {
-	case err == nil:
-		return true, nil
-	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EOPNOTSUPP):
-		return false, nil
-	default:
-		return false, err
+		var said *errSaid
+		if err == nil || errors.As(err, &said) { // most often, that it was not frozen
+			return // one file system, however often it is mounted
+		}
+		a.log.Warn("cannot see whether the file system is frozen", "directory", path, "error", err)
 	}
 }
 

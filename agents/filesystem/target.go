@@ -23,7 +23,7 @@ func (a *Agent) target() (target, error) {
 	}
 	// What is mounted counts for more than what should be.
 	if found {
-		t.path, t.dir = n.device, n.dir
+		t.path, t.dir, t.files = n.device, n.dir, n.files
 		t.know(n.number)
 	}
 	if t.path == "" && a.Device != "" {

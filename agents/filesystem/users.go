@@ -78,6 +78,11 @@ func (t target) marks(s sight) marks {
 			m.devices = append(m.devices, o.number) // with btrfs not the device's own
 		}
 	}
+	// The number of a file system that is gone may be another's now.
+	another := func(o mount) bool { return o.number == t.files && !t.owns(o) }
+	if t.files != 0 && !slices.ContainsFunc(s.all, another) {
+		m.devices = append(m.devices, t.files)
+	}
 	return m
 }
 

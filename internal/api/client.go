@@ -87,6 +87,10 @@ func (c *Client) send(ctx context.Context, method, path string, body any) (*http
 		if errors.As(err, &inner) {
 			err = inner.Err
 		}
+		var op *net.OpError
+		if errors.As(err, &op) {
+			err = op.Err // without the address, which is told already
+		}
 		return nil, fmt.Errorf("%w at %s: %w", ErrUnreachable, c.where, err)
 	}
 	if resp.StatusCode == http.StatusOK {

@@ -140,7 +140,7 @@ func (j *judge) group(g resources.Group) {
 		say(SeverityError, fmt.Sprintf("group %s could not be stopped on %s: %s", g.Name, r.Owner, cmp.Or(r.Why, "no reason is known")),
 			"on "+r.Owner+": journalctl -u mailhad; mend it, or switch that node off, then mailhactl node fenced "+r.Owner)
 	case r.Owner != "" && !present && j.Stale == nil:
-		say(SeverityError, fmt.Sprintf("group %s is down, for its node %s is lost: %s", g.Name, r.Owner, d.Reason), explain)
+		say(SeverityError, fmt.Sprintf("group %s is down: %s", g.Name, d.Reason), explain)
 	case r.Owner == "" && (d.Action == placement.Wait || d.Action == placement.Keep || d.Action == placement.Stop):
 		say(SeverityError, fmt.Sprintf("group %s runs nowhere: %s", g.Name, d.Reason), explain)
 	case r.Owner == "":

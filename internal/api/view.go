@@ -127,6 +127,8 @@ func (v *view) groupOf(g resources.Group) Group {
 		Name: g.Name, Node: r.Owner, Phase: string(r.Phase), Since: r.Since, Epoch: r.Epoch, Why: r.Why,
 		Nodes: []string{}, Failures: len(v.failures(g)), Resources: []Resource{},
 	}
+	_, present := v.Nodes[r.Owner]
+	out.Lost = r.Owner != "" && !present
 	for _, p := range g.Nodes {
 		out.Nodes = append(out.Nodes, p.Node)
 	}

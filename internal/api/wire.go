@@ -85,6 +85,7 @@ type Group struct {
 	Name      string     `json:"name"`
 	Node      string     `json:"node"`  // its owner; empty: nobody's
 	Phase     string     `json:"phase"` // free, starting, running, stopping, failed
+	Lost      bool       `json:"lost"`  // its owner is not present, and may be off
 	Since     time.Time  `json:"since,omitzero"`
 	Epoch     uint64     `json:"epoch"`
 	Why       string     `json:"why,omitempty"` // of its last change

@@ -28,7 +28,7 @@ func since(t, now time.Time) string {
 	if t.IsZero() || now.Sub(t) < time.Second {
 		return ""
 	}
-	return " since " + span(now.Sub(t))
+	return " (for " + span(now.Sub(t)) + ")"
 }
 
 // span rounds a span of time to what people say.

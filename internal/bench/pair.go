@@ -2,7 +2,10 @@
 
 package bench
 
-import "github.com/mailha/mailha/internal/scenario"
+import (
+	"github.com/mailha/mailha/internal/lab"
+	"github.com/mailha/mailha/internal/scenario"
+)
 
 // pair is two agents for the same thing.
 type pair struct {
@@ -20,6 +23,10 @@ func pairs() []pair {
 			name: "vip", peer: "IPaddr2", apart: true,
 			ours:   agent{"mailha/vip", map[string]string{"ip": "10.77.0.60", "nic": "eth0"}},
 			theirs: agent{"heartbeat/IPaddr2", map[string]string{"ip": "10.77.0.61", "cidr_netmask": "32", "nic": "eth0"}},
+		},
+		{
+			name: "filesystem", peer: "Filesystem", prepare: "mkdir -p /srv/bench",
+			ours: onDisk("mailha/filesystem"), theirs: onDisk("heartbeat/Filesystem"),
 		},
 		{
 			name: "mta", peer: "postfix", prepare: own(scenario.MTAAddr4, scenario.MTAAddr6),
@@ -60,6 +67,11 @@ func disown(addrs ...string) string {
 // usualDovecot makes the store the instance that the neighbours' agent monitors,
 // whatever parameters it is given.
 const usualDovecot = `ln -sfn /etc/dovecot-store/dovecot.conf /etc/dovecot/dovecot.conf`
+
+// onDisk mounts the disk that no service has.
+func onDisk(typ string) agent {
+	return agent{typ, map[string]string{"device": lab.Disk(4), "directory": "/srv/bench", "fstype": "ext4"}}
+}
 
 func mta() agent {
 	return agent{"mailha/mta", map[string]string{"config_dir": "/etc/postfix-mx"}}

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mailha/mailha/internal/api"
+	"github.com/mailha/mailha/internal/pacemaker"
 	"github.com/mailha/mailha/resources"
 )
 
@@ -20,7 +21,7 @@ const maxFile = 2 << 20
 
 func (s *session) configCommand() *cobra.Command {
 	return branch("config", "Show, check and change the configuration",
-		s.showConfigCommand(), s.checkConfigCommand(), s.diffConfigCommand(), s.applyConfigCommand())
+		s.showConfigCommand(), s.checkConfigCommand(), s.diffConfigCommand(), s.applyConfigCommand(), s.pacemakerCommand())
 }
 
 // read returns a file's text and what messages call it; "-" is standard input.
@@ -202,11 +203,55 @@ func (s *session) applyConfigCommand() *cobra.Command {
 					return err
 				}
 				change.Revision = review.Revision
-				return s.ask(c, waiting{}, func() (api.Done, error) { return c.Apply(s.ctx, change) }, nil)
+				return s.ask(c, waiting{}, func() (api.Done, error) {
+					done, err := c.Apply(s.ctx, change)
+					if s.output == outputText {
+						done.Effects = nil // as was said before
+					}
+					return done, err
+				}, nil)
 			})
 		},
 	}
 	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	c.Flags().BoolVar(&force, "force", false, "though a group will run nowhere then")
+	return c
+}
+
+func (s *session) pacemakerCommand() *cobra.Command {
+	var pcs bool
+	c := &cobra.Command{
+		Use: "pacemaker FILE", Short: "Print what has Pacemaker run the same file; needs no mailhad", Args: cobra.ExactArgs(1), ValidArgsFunction: toml,
+		RunE: func(_ *cobra.Command, args []string) error {
+			name, data, err := s.read(args[0])
+			if err != nil {
+				return err
+			}
+			c, err := resources.Parse(name, data, s.kinds)
+			if err != nil {
+				var all resources.Problems
+				if errors.As(err, &all) {
+					p := s.page()
+					p.places(api.Review{Problems: placesOf(all)})
+					fmt.Fprint(s.err, p.String())
+					return fmt.Errorf("%s cannot be used", name)
+				}
+				return err
+			}
+			form := pacemaker.Crmsh
+			if pcs {
+				form = pacemaker.PCS
+			}
+			text, err := pacemaker.Write(c, s.Types, form)
+			if err != nil {
+				return err
+			}
+			return s.show(struct {
+				Form pacemaker.Form `json:"form"`
+				Text string         `json:"text"`
+			}{form, text}, func(p *page) { p.WriteString(text) })
+		},
+	}
+	c.Flags().BoolVar(&pcs, "pcs", false, "as a shell script for pcs, not a file for crmsh")
 	return c
 }

@@ -116,6 +116,7 @@ func busy(all []api.Resource) []api.Resource {
 type resourceGoal struct {
 	resource string
 	down     bool
+	again    bool // started anew: its owner takes the wish back before it begins
 	// before is how it was when it was asked for: what had failed then does not
 	// count.
 	before api.Resource
@@ -135,7 +136,7 @@ func (g resourceGoal) reached(s api.Status) (bool, string, error) {
 		return true, g.resource + " is stopped", nil
 	case !g.down && group.Node == "" && group.Plan != nil && group.Plan.Node == "":
 		return false, "", fmt.Errorf("group %s runs nowhere: %s", group.Name, reason(group))
-	case !g.down && up && now.Wished == "":
+	case !g.down && up && now.Wished == "" && (fresh || !g.again):
 		text := fmt.Sprintf("%s runs on %s", g.resource, where)
 		if now.Phase == "degraded" {
 			text += ", but is not well: " + now.Detail

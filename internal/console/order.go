@@ -241,7 +241,7 @@ func (s *session) onResource(verb, short string, down bool) *cobra.Command {
 					if err != nil {
 						r = api.Resource{} // it is new: nothing of it has failed
 					}
-					return resourceGoal{resource: args[0], down: down, before: r}
+					return resourceGoal{resource: args[0], down: down, again: verb == "restart", before: r}
 				}
 				return s.ask(c, wait, func() (api.Done, error) {
 					if verb == "start" {

@@ -88,22 +88,29 @@ func (s *session) exit(err error) int {
 	case !s.ran:
 		code, hint = exitUsage, "mailhactl help lists the commands"
 	case errors.Is(err, api.ErrUnreachable):
-		code, hint = exitUnreachable, "is it running? systemctl status mailhad; may you use it? root and the group mailha may"
+		code, hint = exitUnreachable, "does it run? systemctl status mailhad; root and members of the group mailha may talk to it"
 	case errors.As(err, &fault):
 		err, hint = errors.New(fault.What), fault.Hint
 	}
 	if s.output == outputJSON {
 		f := api.Fault{Code: api.CodeFailed, What: err.Error(), Hint: hint}
-		if fault != nil {
+		switch {
+		case fault != nil:
 			f = *fault
+		case code == exitUnreachable:
+			f.Code = "unreachable"
+		case code == exitUsage:
+			f.Code = "usage"
 		}
 		s.json(api.Failed{Error: f})
 		return code
 	}
-	fmt.Fprintln(s.err, "mailhactl: "+err.Error())
+	p := s.page()
+	p.wrapped("mailhactl: ", 11, err.Error())
 	if hint != "" {
-		fmt.Fprintln(s.err, "  "+hint)
+		p.wrapped("> ", 2, hint)
 	}
+	io.WriteString(s.err, p.String())
 	return code
 }
 
@@ -158,6 +165,7 @@ func branches(c *cobra.Command) {
 	}
 	c.Args = cobra.ArbitraryArgs
 	c.RunE = func(c *cobra.Command, args []string) error { return nil }
+	c.SuggestionsMinimumDistance = 2
 	path := c.CommandPath()
 	c.Args = func(c *cobra.Command, args []string) error {
 		if len(args) == 0 {

@@ -137,11 +137,14 @@ func (p *page) nodes(all []api.Node) {
 func (p *page) groups(all []api.Group) {
 	rows := []row{{[]string{"GROUP", "NODE", "STATE", "SINCE", ""}, bold}}
 	for _, g := range all {
-		colour := ""
-		if g.Phase != "running" {
+		colour, phase := "", g.Phase
+		switch {
+		case g.Lost:
+			colour, phase = red, "lost"
+		case phase != "running":
 			colour = yellow
 		}
-		rows = append(rows, row{[]string{g.Name, dash(g.Node), g.Phase, p.since(g.Since), ""}, colour})
+		rows = append(rows, row{[]string{g.Name, dash(g.Node), phase, p.since(g.Since), ""}, colour})
 		for _, r := range g.Resources {
 			rows = append(rows, row{[]string{"  " + r.Name, dash(r.Node), r.Phase, p.since(r.Since), about(r)}, shade(r)})
 		}
@@ -162,11 +165,17 @@ func shade(r api.Resource) string {
 // about is the rest that a person wants to know of a resource at a glance.
 func about(r api.Resource) string {
 	var parts []string
+	if r.Sessions > 0 {
+		parts = append(parts, plural(r.Sessions, "session", "sessions"))
+	}
+	if r.Work > 0 {
+		parts = append(parts, plural(r.Work, "task", "tasks"))
+	}
+	if r.Left > 0 {
+		parts = append(parts, fmt.Sprintf("%.0fs at most", r.Left))
+	}
 	if r.Wished != "" {
 		parts = append(parts, map[string]string{api.WishedStopped: "is to be stopped", api.WishedRestart: "is to be restarted"}[r.Wished])
-	}
-	if left := remaining(r); left != "" {
-		parts = append(parts, left)
 	}
 	if r.Failures > 0 {
 		parts = append(parts, "failed "+plural(r.Failures, "time", "times"))
@@ -190,7 +199,7 @@ func remaining(r api.Resource) string {
 		parts = append(parts, plural(r.Sessions, "session", "sessions"))
 	}
 	if r.Work > 0 {
-		parts = append(parts, plural(r.Work, "piece of work", "pieces of work"))
+		parts = append(parts, plural(r.Work, "task", "tasks"))
 	}
 	text := ""
 	if len(parts) > 0 {

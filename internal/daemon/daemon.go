@@ -11,10 +11,9 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
-
-	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/mailha/mailha/agents"
 	"github.com/mailha/mailha/agents/unit"
@@ -67,7 +66,14 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	client, closeClient, err := d.etcd(ctx, cluster, node)
+	unlock, err := lock(filepath.Join(d.StateDir, "mailhad.lock"))
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	client, closeClient, err := d.etcd(ctx, cluster, node, fail)
 	if err != nil {
 		return err
 	}
@@ -110,11 +116,19 @@ func (d *Daemon) Run(ctx context.Context) error {
 	err = engine.Run(ctx)
 	status.stopping()
 	stop()
-	return errors.Join(err, <-served)
+	return errors.Join(err, <-served, failure(ctx))
+}
+
+// failure is why the daemon had to end by itself; nil: it was told to.
+func failure(ctx context.Context) error {
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
 }
 
 // etcd is this node's member of the cluster, or the operator's own.
-func (d *Daemon) etcd(ctx context.Context, c *resources.Cluster, n resources.Node) (*clientv3.Client, func(), error) {
+func (d *Daemon) etcd(ctx context.Context, c *resources.Cluster, n resources.Node, fail func(error)) (*quorum.Client, func(), error) {
 	if c.Etcd.External() {
 		client, err := quorum.Dial(quorum.Endpoints{URLs: c.Etcd.Endpoints, TLS: quorum.Files{CA: c.Etcd.CAFile, Cert: c.Etcd.CertFile, Key: c.Etcd.KeyFile}, Log: d.Log})
 		if err != nil {
@@ -129,7 +143,16 @@ func (d *Daemon) etcd(ctx context.Context, c *resources.Cluster, n resources.Nod
 	if err != nil {
 		return nil, nil, err
 	}
+	go func() {
+		<-m.Done()
+		if err := m.Err(); err != nil {
+			fail(fmt.Errorf("this node's member of etcd has failed: %w", err))
+		}
+	}()
 	return m.Client(), func() {
+		if m.Err() != nil {
+			return // it cannot be closed any more
+		}
 		const most = 5 * time.Second
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), most)
 		defer cancel()
@@ -141,7 +164,7 @@ func (d *Daemon) etcd(ctx context.Context, c *resources.Cluster, n resources.Nod
 
 // letIn serves nodes that come into the cluster, and those that need a new certificate,
 // until ctx ends. A node that does not hold the authority lets nobody in.
-func (d *Daemon) letIn(ctx context.Context, c *resources.Cluster, n resources.Node, client *clientv3.Client, store *state.Store) {
+func (d *Daemon) letIn(ctx context.Context, c *resources.Cluster, n resources.Node, client *quorum.Client, store *state.Store) {
 	if c.Etcd.External() || len(n.Addresses) == 0 {
 		return
 	}

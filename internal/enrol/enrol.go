@@ -18,8 +18,6 @@ import (
 	"path/filepath"
 	"time"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
-
 	"github.com/mailha/mailha/internal/quorum"
 	"github.com/mailha/mailha/internal/state"
 	"github.com/mailha/mailha/internal/trust"
@@ -59,7 +57,7 @@ func at(n resources.Node, port uint16) netip.AddrPort {
 }
 
 // Dial reaches the cluster's etcd from one of its nodes.
-func Dial(c *resources.Cluster, log *slog.Logger) (*clientv3.Client, error) {
+func Dial(c *resources.Cluster, log *slog.Logger) (*quorum.Client, error) {
 	if c.Etcd.External() {
 		return quorum.Dial(quorum.Endpoints{URLs: c.Etcd.Endpoints, TLS: quorum.Files{CA: c.Etcd.CAFile, Cert: c.Etcd.CertFile, Key: c.Etcd.KeyFile}, Log: log})
 	}
@@ -112,7 +110,7 @@ func Invite(ctx context.Context, c *resources.Cluster, here, guest resources.Nod
 }
 
 // Door lets nodes in on this one, if it holds the authority.
-func Door(c *resources.Cluster, client *clientv3.Client, store *state.Store, file string, log *slog.Logger) *trust.Door {
+func Door(c *resources.Cluster, client *quorum.Client, store *state.Store, file string, log *slog.Logger) *trust.Door {
 	return &trust.Door{Dir: trust.Dir(c.TLSDir), Invitations: store, Log: log, Admit: func(ctx context.Context, i trust.Invitation) (trust.Welcome, error) {
 		text, err := os.ReadFile(file)
 		if err != nil {

@@ -46,6 +46,35 @@ group = "mail"
 	}
 }
 
+// Two instances of Postfix are told apart by their directories, whatever Exim's
+// file is called by default.
+func TestTwoInstancesOfAProduct(t *testing.T) {
+	const text = `
+[cluster]
+name = "mail"
+[[node]]
+name = "n1"
+[[group]]
+name = "mail"
+[[resource]]
+name = "in"
+kind = "mta"
+group = "mail"
+params = { config_dir = "/etc/postfix-in" }
+[[resource]]
+name = "out"
+kind = "mta"
+group = "mail"
+`
+	if _, err := resources.Parse("x.toml", []byte(text), kinds.Of(suite.Types())); err != nil {
+		t.Error(err)
+	}
+	same := strings.Replace(text, "/etc/postfix-in", "/etc/postfix", 1)
+	if _, err := resources.Parse("x.toml", []byte(same), kinds.Of(suite.Types())); err == nil || !strings.Contains(err.Error(), "config_dir") {
+		t.Errorf("two instances of one directory: %v", err)
+	}
+}
+
 func TestEveryKindHasItsFigures(t *testing.T) {
 	for _, k := range kinds.Of(suite.Types()) {
 		if k.StartTimeout == 0 || k.StopTimeout == 0 || len(k.Monitors) == 0 || len(k.Params) == 0 {

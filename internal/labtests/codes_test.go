@@ -21,7 +21,7 @@ var anyCode codes
 // What a cluster manager may be told where nothing runs. A probe must never
 // ban the node, and a stop has nothing to do.
 func TestCodesWhereNothingRuns(t *testing.T) {
-	n := newStore(t, lab.Config{}).node
+	n := newStore(t, lab.Config{Disks: 1}).node
 	furnishReplica(t, n, 1, 1)
 	const database = ldapConfig + "/cn=config/olcDatabase={1}mdb.ldif"
 	for _, tt := range []struct {
@@ -43,6 +43,24 @@ func TestCodesWhereNothingRuns(t *testing.T) {
 		{name: "nothing wrong, vip", r: vip(),
 			start: codes{success}, monitor: codes{notRunning}, validate: codes{success}, validate10: codes{success}},
 
+		{name: "nothing wrong, file system", r: fileSystem(),
+			start: codes{success}, monitor: codes{notRunning}, validate: codes{success}, validate10: codes{success}},
+		{name: "device missing", r: fileSystem("device", "/dev/nowhere"),
+			start: codes{installed}, monitor: codes{notRunning}, validate: codes{success}, validate10: codes{installed}},
+		{name: "device is a directory", r: fileSystem("device", "/srv"),
+			start: codes{args}, monitor: codes{notRunning}, validate: codes{success}, validate10: codes{args}},
+		{name: "no place for the mount point", r: fileSystem("directory", "/nowhere/data"),
+			start: codes{installed}, monitor: codes{notRunning}, validate: codes{success}, validate10: codes{installed}},
+		{name: "another file system on the device", r: fileSystem("fstype", "btrfs"),
+			start: codes{args}, monitor: codes{notRunning}, validate: codes{success}, validate10: codes{args}},
+		{name: "mount missing", r: fileSystem(), arrange: "mv /usr/bin/mount /root/", undo: "mv /root/mount /usr/bin/",
+			start: codes{installed}, monitor: codes{notRunning}, validate: codes{success}, validate10: codes{installed}},
+		{name: "device not given", r: fileSystem("device", ""),
+			start: codes{configured}, monitor: codes{configured}, validate: codes{configured}, validate10: codes{configured}},
+		{name: "directory is the root", r: fileSystem("directory", "/"),
+			start: codes{configured}, monitor: codes{configured}, validate: codes{configured}, validate10: codes{configured}},
+		{name: "options are none", r: fileSystem("options", "bind"),
+			start: codes{configured}, monitor: codes{configured}, validate: codes{configured}, validate10: codes{configured}},
 		{name: "nothing wrong, directory", r: directory(),
 			start: codes{success}, monitor: codes{notRunning}, validate: codes{success}, validate10: codes{success}},
 
@@ -166,8 +184,8 @@ func TestCodesWhereNothingRuns(t *testing.T) {
 
 // Actions that an agent does not have, and callers that may not call.
 func TestCodesOfOtherCalls(t *testing.T) {
-	n := newStore(t, lab.Config{}).node
-	for _, r := range []resource{mta(), service("plain.service"), vip(), localStore()} {
+	n := newStore(t, lab.Config{Disks: 1}).node
+	for _, r := range []resource{mta(), service("plain.service"), vip(), localStore(), fileSystem()} {
 		for _, action := range []string{"promote", "demote", "notify", "migrate_to", "migrate_from", "reload", "status", "Start", "start ", "--start"} {
 			t.Run(r.agent+" "+action, func(t *testing.T) { r.must(t, n, action, call{}, unimplemented) })
 		}

@@ -115,10 +115,9 @@ func TestFilesystemStartKilled(t *testing.T) {
 	one, two := p.Node("node1"), p.Node("node2")
 	r := fileSystem()
 	r.start(t, one) // so that a mount on the other takes its time
-	done := r.background(t, two, "start", call{timeout: time.Minute})
+	run(t, two, "setsid env OCF_RESOURCE_INSTANCE=p_fs "+agentsDir+"filesystem start device="+lab.DiskPath+" directory="+dataDir+" >/dev/null 2>&1 </dev/null &")
 	await(t, patience, "mount to run", func() bool { return len(pids(t, two, "mount")) > 0 })
 	run(t, two, "kill -9 $(ps -C filesystem -o pid=)")
-	<-done
 	a := r.must(t, two, "stop", call{timeout: 20 * time.Second}, success)
 	t.Logf("stop took %s", a.took)
 	if found := pids(t, two, "mount"); len(found) > 0 || !isFree(t, two) {

@@ -99,7 +99,7 @@ func TestStopFilesystem(t *testing.T) {
 		{name: "program", script: "cp /bin/sleep " + dataDir + "/sleep; " + user("cd /; "+dataDir+"/sleep 300 & "+using+"wait")},
 		{name: "root directory", script: user(`exec python3 -c "
 import os, time
-os.chdir(\"/\"); os.close(os.open(\"/run/using\", os.O_CREAT)); os.chroot(\"` + dataDir + `\"); time.sleep(300)"`) + "; sleep 0.1"},
+os.chdir(\"/\"); os.close(os.open(\"/run/using\", os.O_CREAT)); os.chroot(\"`+dataDir+`\"); time.sleep(300)"`) + "; sleep 0.1"},
 		{name: "mapped file", script: "cp /lib/x86_64-linux-gnu/libz.so.1 " + dataDir + "/z.so; " + user("LD_PRELOAD="+dataDir+"/z.so sleep 300 & "+using+"wait") + "; sleep 0.1"},
 		{name: "deaf to SIGTERM", timeout: 10 * time.Second, script: user(`trap "" TERM; cd ` + dataDir + "; " + using + "while :; do sleep 1; done")},
 		{name: "suspended", timeout: 10 * time.Second, script: user("cd " + dataDir + "; " + using + "kill -STOP $$; sleep 300")},
@@ -107,6 +107,7 @@ os.chdir(\"/\"); os.close(os.open(\"/run/using\", os.O_CREAT)); os.chroot(\"` + 
 		{name: "nested mount", script: "mkdir " + dataDir + "/in; mount -t tmpfs in " + dataDir + "/in; mkdir " + dataDir + "/in/side; mount -t tmpfs side " + dataDir + "/in/side; " + user("cd "+dataDir+"/in/side; "+using+"sleep 300")},
 		{name: "mounted over", script: "mount -t tmpfs over " + dataDir, monitor: generic},
 		{name: "root bound into it", script: "mkdir " + dataDir + "/in; mount --bind /etc " + dataDir + "/in"},
+		{name: "image in it, mounted and in use", script: "truncate -s 16M " + dataDir + "/image; mkfs.ext4 -q -F " + dataDir + "/image; mkdir /srv/image; mknod /dev/loop-control c 10 237; for n in $(seq 0 63); do mknod /dev/loop$n b 7 $n; done; mount -o loop " + dataDir + "/image /srv/image; " + user("cd /srv/image; "+using+"sleep 300")},
 		{name: "bound elsewhere", script: "mkdir -p /srv/other " + dataDir + "/sub; mount --bind " + dataDir + "/sub /srv/other"},
 		{name: "confined service", script: "systemd-run --quiet --unit=confined -p ProtectSystem=strict -p PrivateTmp=yes -p ReadWritePaths=" + dataDir + " sh -c 'cd " + dataDir + "; echo x >y; exec sleep 300'; until test -s " + dataDir + "/y; do sleep 0.02; done"},
 		{name: "confined service with nothing open", script: "systemd-run --quiet --unit=confined -p ProtectSystem=strict -p PrivateTmp=yes sleep 300; sleep 0.2"},

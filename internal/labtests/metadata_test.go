@@ -16,7 +16,7 @@ var agents = []string{"vip", "mta", "internet-agent", "store", "directory", "ser
 
 // ocf-tester is the resource-agents project's own test of an agent.
 func TestOCFTester(t *testing.T) {
-	p := newStore(t, lab.Config{Disk: true, Nodes: 2})
+	p := newStore(t, lab.Config{Disks: 2, Disk: true, Nodes: 2})
 	n, door := p.node, p.Nodes()[1]
 	furnishReplica(t, n, 1, 1)
 	furnishFront(t, door)
@@ -38,6 +38,7 @@ func TestOCFTester(t *testing.T) {
 		{name: "directory behind addresses", r: sharing(directory()), beneath: vip(), n: n},
 		{name: "front door with addresses", r: internet(), n: door},
 		{name: "front door behind addresses", r: sharing(internet()), beneath: vip("ip", scenario.FrontAddr4+" "+scenario.FrontAddr6), n: door},
+		{name: "file system", r: fileSystem("device", lab.Disk(2)), n: n},
 		{name: "service", r: resource{"service", "greylist", params{"unit": "postgrey.service", "ports": "10023"}}, n: n},
 		{name: "service with addresses", r: service("postgrey.service", "ports", "10023"), n: n},
 	} {

@@ -14,7 +14,7 @@ import (
 // mended alone, without the others noticing, and all of them move together.
 func TestSharedAddress(t *testing.T) {
 	t.Parallel()
-	s, err := scenario.SystemUp(t.Context(), fmt.Sprintf("s%da", os.Getpid()), "../..", t.TempDir(), "shared-address.crm", os.Stderr)
+	s, err := scenario.SystemUp(t.Context(), fmt.Sprintf("s%da", os.Getpid()), "../..", t.TempDir(), "pacemaker/shared-address.crm", os.Stderr)
 	if err != nil {
 		t.Fatal(err)
 	}

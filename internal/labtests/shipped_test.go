@@ -15,7 +15,7 @@ import (
 func TestShippedConfigurations(t *testing.T) {
 	const top = "../.."
 	for name, shape := range map[string]string{
-		"c": "address-per-service.crm", "p": "address-per-service.pcs", "s": "shared-address.pcs", // TestSharedAddress has the other one
+		"c": "pacemaker/address-per-service.crm", "p": "pacemaker/address-per-service.pcs", "s": "pacemaker/shared-address.pcs", "m": "mailhad/mail.toml", // TestSharedAddress has the other one
 	} {
 		t.Run(shape, func(t *testing.T) {
 			t.Parallel()

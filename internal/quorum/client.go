@@ -92,3 +92,6 @@ func (f Files) client() (*tls.Config, error) {
 	}
 	return config, nil
 }
+
+// Client asks the cluster; it is etcd's own.
+type Client = clientv3.Client

@@ -273,8 +273,26 @@ func TestLeaderIsLost(t *testing.T) {
 
 func TestMajorityIsLost(t *testing.T) {
 	c, n1, n2, n3 := trio(t)
+	store, err := state.Open(n1.Client(), state.Options{Cluster: "test"})
+	check(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	watch := store.Watch(ctx)
+	session, err := store.Join(ctx, state.Node{Name: "n1", Boot: "b"}, state.Term{TTL: 4 * time.Second})
+	check(t, err)
+	defer session.Close()
 	quorumtest.Close(t, n2.Member)
 	quorumtest.Close(t, n3.Member)
+	select {
+	case <-session.Lost():
+	case <-time.After(patience):
+		t.Error("the lease goes on without a majority")
+	}
+	for s := range watch {
+		if s.Stale != nil {
+			cancel()
+		}
+	}
 	health := n1.Health(within(t, 3*time.Second))
 	if health.Majority == nil {
 		t.Error("one of three is a majority")

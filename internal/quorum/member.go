@@ -184,7 +184,9 @@ func (m *Member) Ready() <-chan struct{} { return m.etcd.Server.ReadyNotify() }
 // closed with the member.
 func (m *Member) Client() *clientv3.Client { return m.client }
 
-// Done is closed when the member has failed or was closed; Err says which.
+// Done is closed when the member has failed or was closed; Err says which. One
+// that failed because of its disk cannot be closed any more, nor another be
+// started beside it: the program should let go of what it owns, and then end.
 func (m *Member) Done() <-chan struct{} { return m.done }
 
 // Err is why the member failed: nil as long as it runs, and if it was closed.
@@ -222,7 +224,8 @@ func (m *Member) reason(err error) error {
 	return fmt.Errorf("etcd failed: %w", err)
 }
 
-// Close ends the member, orderly if it can be done before ctx ends. Further calls
+// Close ends the member if it can be done before ctx ends, a few seconds at most
+// where all is well. Further calls
 // wait for the first.
 func (m *Member) Close(ctx context.Context) error {
 	m.fail(nil)

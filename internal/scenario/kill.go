@@ -31,7 +31,7 @@ func killMain(ctx context.Context, s *System, p Part) error {
 	if err := untilNewRun(ctx, node, p.unit, run); err != nil {
 		return err
 	}
-	if err := s.Cluster.WaitIdle(ctx); err != nil {
+	if err := s.manager.idle(ctx); err != nil {
 		return err
 	}
 	after, err := s.places(ctx)
@@ -43,8 +43,7 @@ func killMain(ctx context.Context, s *System, p Part) error {
 			return fmt.Errorf("%s went from %s to %s", name, before[name].Name(), n.Name())
 		}
 	}
-	_, err = s.Cluster.Output(ctx, "crm_resource", "--cleanup")
-	return err
+	return s.manager.forgive(ctx, p)
 }
 
 // places says on which node each service is.

@@ -2,7 +2,10 @@
 
 package scenario
 
-import "strings"
+import (
+	"path/filepath"
+	"strings"
+)
 
 // layout says where the services of a mail system are reached: the addresses, and
 // the ports that are not the usual ones everywhere.
@@ -32,9 +35,9 @@ func together() layout {
 	}
 }
 
-// layoutOf is what a file below contrib/pacemaker wants.
+// layoutOf is what a file below contrib wants.
 func layoutOf(shape string) layout {
-	if strings.HasPrefix(shape, "shared-address.") {
+	if strings.HasPrefix(filepath.Base(shape), "shared-address.") {
 		return together()
 	}
 	return apart()

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"time"
 
 	"github.com/mailha/mailha/internal/lab"
@@ -32,33 +31,20 @@ func Deeds() []Deed {
 	}
 }
 
-func restartPart(ctx context.Context, s *System, p Part) error {
-	for _, verb := range []string{"stop", "start"} {
-		if _, err := s.Cluster.Output(ctx, "crm", "--wait", "resource", verb, p.Resource); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+func restartPart(ctx context.Context, s *System, p Part) error { return s.manager.restart(ctx, p) }
 
 func movePart(ctx context.Context, s *System, p Part) error {
 	from, err := s.Where(ctx, p)
 	if err != nil {
 		return err
 	}
-	move := []string{"crm_resource", "--move", "--resource", p.moved, "--node", s.next(from).Name()}
-	clear := []string{"crm_resource", "--clear", "--resource", p.moved}
-	if p.promoted {
-		move, clear = append(move, "--promoted"), append(clear, "--promoted")
-	}
-	if _, err := s.Cluster.Output(ctx, move...); err != nil {
+	if err := s.manager.move(ctx, p, next(s.Lab, from)); err != nil {
 		return err
 	}
-	if err := s.await(ctx, p, from, s.Cluster.Output); err != nil {
+	if err := s.await(ctx, p, from, nil); err != nil {
 		return err
 	}
-	_, err = s.Cluster.Output(ctx, clear...)
-	return err
+	return s.manager.moved(ctx, p)
 }
 
 func killPart(ctx context.Context, s *System, p Part) error {
@@ -69,10 +55,10 @@ func killPart(ctx context.Context, s *System, p Part) error {
 	if err := victim.Kill(ctx); err != nil {
 		return err
 	}
-	if err := s.await(ctx, p, victim, s.Cluster.Via(s.next(victim)).Output); err != nil {
+	if err := s.await(ctx, p, victim, victim); err != nil {
 		return err
 	}
-	return s.Cluster.Rejoin(ctx, victim)
+	return s.manager.rejoin(ctx, victim)
 }
 
 // Do plays a deed with a service, and returns when all services greet again.
@@ -90,41 +76,17 @@ func (s *System) Do(ctx context.Context, d Deed, p Part) error {
 	return nil
 }
 
-// ask runs a program on a node of the cluster.
-type ask func(ctx context.Context, argv ...string) (string, error)
-
 // Where says on which node the service is.
 func (s *System) Where(ctx context.Context, p Part) (*lab.Node, error) {
-	return s.where(ctx, p, s.Cluster.Output)
+	return s.manager.where(ctx, p, nil)
 }
 
-func (s *System) where(ctx context.Context, p Part, via ask) (*lab.Node, error) {
-	out, err := via(ctx, "crm_resource", "--locate", "--resource", p.Resource)
-	if err != nil {
-		return nil, err
-	}
-	pattern := `(?m)is running on: (\S+) *$`
-	if p.promoted {
-		pattern = `(?m)is running on: (\S+) +(?:Promoted|Master) *$`
-	}
-	found := regexp.MustCompile(pattern).FindStringSubmatch(out)
-	if found == nil {
-		return nil, fmt.Errorf("%s is nowhere: %s", p.Resource, out)
-	}
-	for _, n := range s.Lab.Nodes() {
-		if n.Name() == found[1] {
-			return n, nil
-		}
-	}
-	return nil, fmt.Errorf("%s is on %s, which is no node", p.Resource, found[1])
-}
-
-// await waits until the service is on another node.
-func (s *System) await(ctx context.Context, p Part, from *lab.Node, via ask) error {
+// await waits until the service is on another node, as all but one know it.
+func (s *System) await(ctx context.Context, p Part, from, not *lab.Node) error {
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		now, err := s.where(ctx, p, via)
+		now, err := s.manager.where(ctx, p, not)
 		if err == nil && now != from {
 			return nil
 		}
@@ -136,21 +98,11 @@ func (s *System) await(ctx context.Context, p Part, from *lab.Node, via ask) err
 	}
 }
 
-func (s *System) next(not *lab.Node) *lab.Node {
-	nodes := s.Lab.Nodes()
-	for i, n := range nodes {
-		if n == not {
-			return nodes[(i+1)%len(nodes)]
-		}
-	}
-	return nodes[0]
-}
-
 // Play plays one deed with one service while clients use all of them, and waits
 // until all that was taken is found again, or nothing more is. Tell hears of the
 // phases.
 func (s *System) Play(ctx context.Context, d Deed, p Part, rate pace.Rate, tell func(phase string)) (Row, error) {
-	row := Row{Engine: "pacemaker", Resource: p.Name, Act: d.Name}
+	row := Row{Engine: s.Engine(), Resource: p.Name, Act: d.Name}
 	s.acts++
 	name := fmt.Sprintf("%s-%s-%d", p.Name, d.Name, s.acts)
 	tell("mail flows")

@@ -29,7 +29,7 @@ const DirectoryData = "/var/lib/mailha-ldap"
 // SoloUp brings it up. Source is the directory of this module. Progress goes to
 // log.
 func SoloUp(ctx context.Context, name, source string, log io.Writer) (*Solo, error) {
-	l, err := lab.Up(ctx, lab.Config{Name: name, Nodes: 2, Disks: 3, Log: log})
+	l, err := lab.Up(ctx, lab.Config{Name: name, Nodes: 2, Disks: 4, Log: log})
 	if err != nil {
 		return nil, err
 	}

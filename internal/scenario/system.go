@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/mailha/mailha/internal/lab"
-	"github.com/mailha/mailha/internal/lab/cluster"
 	"github.com/mailha/mailha/internal/traffic"
 )
 
@@ -22,18 +21,19 @@ import (
 // use it and prove what became of all that it took.
 type System struct {
 	Lab     *lab.Lab
-	Cluster *cluster.Cluster
 	Clients *Clients
 
-	layout layout
-	dir    string // ledgers and programs
-	probes map[string]*traffic.Probe
-	acts   int
+	manager manager
+	layout  layout
+	dir     string // ledgers and programs
+	probes  map[string]*traffic.Probe
+	acts    int
 }
 
 // SystemUp brings the system up. Source is the directory of this module, Dir one
-// in which ledgers are left. Shape is the file below contrib/pacemaker that the
-// cluster is configured with, as it is shipped. Progress goes to log.
+// in which ledgers are left. Shape is the file below contrib that the cluster is
+// configured with, as it is shipped: its directory says who runs the system. Progress
+// goes to log.
 func SystemUp(ctx context.Context, name, source, dir, shape string, log io.Writer) (*System, error) {
 	if err := build(ctx, source, dir); err != nil {
 		return nil, err
@@ -62,13 +62,9 @@ func (s *System) furnish(ctx context.Context, source, shape string, log io.Write
 	if err := MakeSystemDisks(ctx, s.Lab.Nodes()[0]); err != nil {
 		return err
 	}
-	fmt.Fprintln(log, "nodes furnished with Postfix, Dovecot and OpenLDAP; forming the cluster")
+	fmt.Fprintln(log, "nodes furnished with Postfix, Dovecot and OpenLDAP; forming a cluster with contrib/"+shape)
 	var err error
-	if s.Cluster, err = cluster.Form(ctx, s.Lab, cluster.Options{}); err != nil {
-		return err
-	}
-	fmt.Fprintln(log, "cluster formed; loading contrib/pacemaker/"+shape)
-	if err := s.configure(ctx, filepath.Join(source, "contrib", "pacemaker", shape)); err != nil {
+	if s.manager, err = manage(ctx, s.Lab, source, shape); err != nil {
 		return err
 	}
 	if s.Clients, err = newClients(s.layout, s.on(s.Lab.Client()), s.dir, users); err != nil {
@@ -81,6 +77,29 @@ func (s *System) furnish(ctx context.Context, source, shape string, log io.Write
 	}
 	return s.untilAllGreet(ctx)
 }
+
+// manage has a cluster formed and configured.
+func manage(ctx context.Context, l *lab.Lab, source, shape string) (manager, error) {
+	const patience = 3 * time.Minute
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	file := filepath.Join(source, "contrib", shape)
+	if filepath.Dir(shape) == "mailhad" {
+		m, err := newMailhad(ctx, l, file)
+		if m == nil {
+			return nil, err
+		}
+		return m, err
+	}
+	m, err := newPacemaker(ctx, l, file)
+	if m == nil {
+		return nil, err
+	}
+	return m, err
+}
+
+// Engine is who runs the services.
+func (s *System) Engine() string { return s.manager.name() }
 
 // Down removes everything, and leaves the nodes' journals beside the ledgers.
 func (s *System) Down() error {
@@ -111,12 +130,12 @@ func (s *System) on(h *lab.Host) func(ctx context.Context, argv ...string) *exec
 
 // explain adds what the cluster says of itself to an error.
 func (s *System) explain(err error) error {
-	if err == nil || s.Cluster == nil {
+	if err == nil || s.manager == nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	out, statusErr := s.Cluster.Output(ctx, "crm_mon", "--one-shot", "--inactive", "--failcounts")
+	out, statusErr := s.manager.say(ctx)
 	return errors.Join(err, statusErr, errors.New(out))
 }
 
@@ -162,23 +181,6 @@ func (s *System) greetings(ctx context.Context, p Part) (int, error) {
 		return report.Greetings, nil
 	}
 	return report.Doors[p.door].Greetings, nil
-}
-
-// configure loads a file as it says of itself, but for the addresses.
-func (s *System) configure(ctx context.Context, file string) error {
-	config, err := os.ReadFile(file)
-	if err != nil {
-		return err
-	}
-	if filepath.Ext(file) == ".crm" {
-		return s.Cluster.Crm(ctx, onLab(string(config)))
-	}
-	n := s.Lab.Nodes()[0]
-	if err := n.Push("/root/mail.pcs", []byte(onLab(string(config))), 0o600); err != nil {
-		return err
-	}
-	_, err = n.Output(ctx, "sh", "-euc", "cd /root; pcs cluster cib mail.xml; sh mail.pcs mail.xml; pcs cluster cib-push mail.xml")
-	return err
 }
 
 // onLab puts the lab's addresses in the place of those of documentation.

@@ -4,6 +4,7 @@ package state
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -106,16 +107,24 @@ func (n *Session) write(ctx context.Context, verb string, seen int64, g Group, a
 	key := n.store.keys.group(g.Name)
 	ctx, cancel := n.bound(ctx)
 	defer cancel()
-	resp, err := n.store.client.Txn(ctx).
-		If(append(also, n.present(), unchanged(key, seen))...).
-		Then(clientv3.OpPut(key, value), note).
-		Else(clientv3.OpGet(key), clientv3.OpGet(n.store.keys.node(n.node.Name))).
-		Commit()
+	also = append(also, n.present(), unchanged(key, seen))
+	resp, err := n.store.commit(ctx, func(ctx context.Context) (*clientv3.TxnResponse, error) {
+		return n.store.client.Txn(ctx).
+			If(also...).
+			Then(clientv3.OpPut(key, value), note).
+			Else(clientv3.OpGet(key), clientv3.OpGet(n.store.keys.node(n.node.Name)), clientv3.OpGet(string(note.KeyBytes()))).
+			Commit()
+	})
 	if err != nil {
 		return fail(g, n.lossOr(fmt.Errorf("write to etcd: %w", err)))
 	}
 	if !resp.Succeeded {
 		now, err := n.refused(resp, seen)
+		// The note is there if an earlier attempt was made after all.
+		made := len(resp.Responses[2].GetResponseRange().Kvs) == 1
+		if errors.Is(err, ErrConflict) && made && now.Rev == resp.Responses[2].GetResponseRange().Kvs[0].ModRevision {
+			return now, nil
+		}
 		return fail(now, err)
 	}
 	n.store.prune(ctx)

@@ -155,8 +155,8 @@ var errClosed = fmt.Errorf("%w: the session was closed", ErrLost)
 // groups stopped.
 func (n *Session) Close() { n.release(errClosed) }
 
-// Leave ends the presence at once, for a daemon that has freed its groups. The
-// others take over what it still owned without waiting for anything.
+// Leave ends the presence at once, for a daemon that has freed its groups: what it
+// still owned would be taken over as if it had been lost.
 func (n *Session) Leave(ctx context.Context) error {
 	n.release(errClosed)
 	return n.revoke(ctx)

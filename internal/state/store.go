@@ -11,7 +11,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/mailha/mailha/internal/clock"
 )
@@ -37,7 +40,8 @@ type Options struct {
 }
 
 // Store is the state of one cluster in etcd. Its methods may be called from
-// several goroutines; each is bounded by its context, which should have a deadline.
+// several goroutines; each is bounded by its context, which should have a deadline,
+// and goes on through the loss of etcd's leader.
 type Store struct {
 	client  *clientv3.Client
 	keys    keys
@@ -140,15 +144,65 @@ func (s *Store) change(ctx context.Context, if_ clientv3.Cmp, op clientv3.Op, e 
 	if err != nil {
 		return 0, err
 	}
-	resp, err := s.client.Txn(ctx).If(if_).Then(op, note).Commit()
+	key := string(op.KeyBytes())
+	resp, err := s.commit(ctx, func(ctx context.Context) (*clientv3.TxnResponse, error) {
+		return s.client.Txn(ctx).If(if_).Then(op, note).Else(clientv3.OpGet(key), clientv3.OpGet(string(note.KeyBytes()))).Commit()
+	})
 	if err != nil {
 		return 0, fmt.Errorf("write to etcd: %w", err)
 	}
 	if !resp.Succeeded {
+		// Its own note is there if an earlier attempt was made after all.
+		if ours := resp.Responses[1].GetResponseRange().Kvs; len(ours) == 1 {
+			return ours[0].ModRevision, nil
+		}
 		return 0, ErrConflict
 	}
 	s.prune(ctx)
 	return resp.Header.Revision, nil
+}
+
+// A write that was on its way to a leader that died is lost, and etcd says so
+// after seven seconds at the earliest. Each attempt is cut off before that: soon
+// as long as an election may be under way, later where etcd is just slow.
+const (
+	attempt     = 300 * time.Millisecond
+	attempts    = 10
+	slowAttempt = 3 * time.Second
+	writeAgain  = 30 * time.Millisecond
+)
+
+// commit makes a transaction, again and again until etcd has an answer or ctx
+// ends. The transaction has to be one that shows when it was made before.
+func (s *Store) commit(ctx context.Context, txn func(context.Context) (*clientv3.TxnResponse, error)) (*clientv3.TxnResponse, error) {
+	for i := 0; ; i++ {
+		limit := attempt
+		if i >= attempts {
+			limit = slowAttempt
+		}
+		one, cancel := context.WithTimeout(ctx, limit)
+		resp, err := txn(one)
+		cancel()
+		if err == nil || ctx.Err() != nil || !again(err) {
+			return resp, err
+		}
+		s.log.Info("a write to etcd is tried again", "error", err)
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(writeAgain):
+		}
+	}
+}
+
+// again says whether another attempt may help: nothing is wrong with what was asked.
+func again(err error) bool {
+	code := status.Code(err)
+	var etcd rpctypes.EtcdError
+	if errors.As(err, &etcd) {
+		code = etcd.Code()
+	}
+	return errors.Is(err, context.DeadlineExceeded) || code == codes.Unavailable || code == codes.DeadlineExceeded
 }
 
 // note is the event as part of a transaction.

@@ -205,3 +205,43 @@ func TestEventsAreBounded(t *testing.T) {
 		t.Errorf("%v (-want +got)\n%s", err, diff)
 	}
 }
+
+// The answer to a write is lost on its way: the write is made once, and known to be.
+func TestWriteWhoseAnswerIsLost(t *testing.T) {
+	cfg := quorumtest.Config(t, "n1")
+	if err := quorum.Found(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	quorumtest.Start(t, cfg)
+	wire := quorumtest.NewWire(t, cfg.Client)
+	client, err := quorum.Dial(quorum.Endpoints{URLs: []string{"http://" + wire.At.String()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	c := &cluster{must[*state.Store](t)(state.Open(client, state.Options{Cluster: "test"})), t, client}
+	n := c.join("n1", 60*time.Second)
+	wire.HoldAnswers()
+	taken := make(chan state.Group, 1)
+	go func() {
+		g, err := n.Take(t.Context(), state.Group{Name: "mail"}, 0, "")
+		if err != nil {
+			t.Error(err)
+		}
+		taken <- g
+	}()
+	time.Sleep(700 * time.Millisecond) // the first attempt is given up by then
+	wire.Free()
+	g := <-taken
+	if g.Epoch != 1 || !n.Owns(g) {
+		t.Errorf("got %+v", g)
+	}
+	g.Phase = state.Running
+	if _, err := n.Put(t.Context(), g); err != nil {
+		t.Errorf("its revision is wrong: %v", err)
+	}
+	events, err := c.Events(t.Context(), 10)
+	if err != nil || len(events) != 3 { // present, taken, running
+		t.Errorf("%d events, %v", len(events), err)
+	}
+}

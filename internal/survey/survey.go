@@ -45,9 +45,6 @@ func group(s state.Snapshot, c *resources.Cluster, g state.Group, now time.Time,
 		// owner's own clock and its release may have taken longer.
 		p.FreeAt = now.Add(gone.Add(c.Margin).Sub(at))
 	}
-	if w, ok := s.Fenced(g); ok && !w.Over(now) {
-		p.FreeAt = now // nothing runs on a machine that is off
-	}
 	for _, f := range g.Failures {
 		p.Failures = append(p.Failures, placement.Failure{Node: f.Node, Resource: f.Resource, When: f.At, Fatal: f.Fatal})
 	}

@@ -157,6 +157,31 @@ func TestOnlyAFewRunPrograms(t *testing.T) {
 	}
 }
 
+// mayAskEtcd lists the folders whose code may know etcd. Whatever else needs it
+// asks these.
+func mayAskEtcd() map[string]string {
+	return map[string]string{
+		"internal/quorum": "runs the embedded member",
+		"internal/state":  "keeps the cluster's state",
+	}
+}
+
+func TestOnlyAFewKnowEtcd(t *testing.T) {
+	var knowing []string
+	for _, p := range list(t, "./...") {
+		if slices.ContainsFunc(p.Imports, func(imported string) bool { return below(imported, "go.etcd.io") }) {
+			knowing = append(knowing, folder(p.ImportPath))
+		}
+	}
+	without, unused := excess(knowing, mayAskEtcd())
+	for _, from := range without {
+		t.Errorf("%s imports etcd: ask internal/state or internal/quorum instead", from)
+	}
+	for _, dir := range unused {
+		t.Errorf("%s may ask etcd and does not: take it out of mayAskEtcd", dir)
+	}
+}
+
 // excess compares what is done with what is allowed, in both directions.
 func excess(done []string, allowed map[string]string) (without, unused []string) {
 	for _, from := range done {

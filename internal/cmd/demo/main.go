@@ -6,6 +6,7 @@ package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -15,7 +16,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	err := run(ctx, os.Stdout)
+	err := run(ctx, os.Args[1:], os.Stdout)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
@@ -23,6 +24,11 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, stdout io.Writer) error {
-	return play(ctx, stdout)
+func run(ctx context.Context, args []string, stdout io.Writer) error {
+	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
+	engine := flags.String("engine", "mailhad", "who runs the services: mailhad or pacemaker")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	return play(ctx, *engine, stdout)
 }

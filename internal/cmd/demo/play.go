@@ -17,21 +17,30 @@ import (
 
 const (
 	outDir   = "build"
-	shape    = "address-per-service.crm"
 	rate     = 10               // messages per second, of each kind of clients
 	patience = 20 * time.Minute // for everything; a first run builds the nodes' image
 )
 
+// shapes are the files below contrib that a system is configured with, by engine.
+func shapes() map[string]string {
+	return map[string]string{"mailhad": "mailhad/mail.toml", "pacemaker": "pacemaker/address-per-service.crm"}
+}
+
 // play needs the module's directory as its working directory.
-func play(ctx context.Context, stdout io.Writer) (err error) {
+func play(ctx context.Context, engine string, stdout io.Writer) (err error) {
+	shape, ok := shapes()[engine]
+	if !ok {
+		return fmt.Errorf("there is no engine %q: ENGINE may be mailhad or pacemaker", engine)
+	}
 	if _, err := os.Stat("go.mod"); err != nil {
 		return errors.New("run it from the top of the source tree: make demo")
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	fmt.Fprintln(stdout, `A whole mail system on three nodes with systemd, Corosync and Pacemaker. Clients
-outside send mail, store messages and write to the directory, all through the
-front door, and find out afterwards whether everything that was taken is there.`)
+	fmt.Fprintf(stdout, `A whole mail system on three nodes with systemd, run by %s. Clients outside
+send mail, store messages and write to the directory, all through the front door,
+and find out afterwards whether everything that was taken is there.
+`, engine)
 	system, err := scenario.SystemUp(ctx, "demo", ".", filepath.Join(outDir, "demo"), shape, stdout)
 	if err != nil {
 		return err

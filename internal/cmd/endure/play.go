@@ -21,7 +21,7 @@ type plan struct {
 }
 
 const (
-	shape    = "address-per-service.crm"
+	shape    = "pacemaker/address-per-service.crm"
 	patience = time.Hour // for everything
 )
 

@@ -15,7 +15,7 @@ type Wire struct {
 	At netip.AddrPort // where the server seems to be
 
 	mu   sync.Mutex
-	open chan struct{} // closed as long as bytes may pass
+	open [2]chan struct{} // each closed as long as bytes may pass: questions, answers
 }
 
 // NewWire makes a way to the server for as long as the test runs.
@@ -25,8 +25,11 @@ func NewWire(t testing.TB, server netip.AddrPort) *Wire {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &Wire{At: netip.MustParseAddrPort(l.Addr().String()), open: make(chan struct{})}
-	close(w.open)
+	w := &Wire{At: netip.MustParseAddrPort(l.Addr().String())}
+	for i := range w.open {
+		w.open[i] = make(chan struct{})
+		close(w.open[i])
+	}
 	var all sync.WaitGroup
 	end := make(chan struct{})
 	t.Cleanup(func() {
@@ -46,8 +49,8 @@ func NewWire(t testing.TB, server netip.AddrPort) *Wire {
 				continue
 			}
 			over := make(chan struct{}, 2)
-			all.Go(func() { w.pass(far, near, end); over <- struct{}{} })
-			all.Go(func() { w.pass(near, far, end); over <- struct{}{} })
+			all.Go(func() { w.pass(0, far, near, end); over <- struct{}{} })
+			all.Go(func() { w.pass(1, near, far, end); over <- struct{}{} })
 			all.Go(func() {
 				select {
 				case <-over:
@@ -61,7 +64,7 @@ func NewWire(t testing.TB, server netip.AddrPort) *Wire {
 	return w
 }
 
-func (w *Wire) pass(to, from net.Conn, end <-chan struct{}) {
+func (w *Wire) pass(way int, to, from net.Conn, end <-chan struct{}) {
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buf)
@@ -69,7 +72,7 @@ func (w *Wire) pass(to, from net.Conn, end <-chan struct{}) {
 			return
 		}
 		w.mu.Lock()
-		open := w.open
+		open := w.open[way]
 		w.mu.Unlock()
 		select {
 		case <-open:
@@ -83,15 +86,28 @@ func (w *Wire) pass(to, from net.Conn, end <-chan struct{}) {
 }
 
 // Hold lets nothing through any more.
-func (w *Wire) Hold() {
+func (w *Wire) Hold() { w.hold(0, 1) }
+
+// HoldAnswers lets through what goes to the server, and nothing that comes from it.
+func (w *Wire) HoldAnswers() { w.hold(1) }
+
+func (w *Wire) hold(ways ...int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.open = make(chan struct{})
+	for _, way := range ways {
+		w.open[way] = make(chan struct{})
+	}
 }
 
 // Free lets everything through again, also what was held up.
 func (w *Wire) Free() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	close(w.open)
+	for _, open := range w.open {
+		select {
+		case <-open:
+		default:
+			close(open)
+		}
+	}
 }

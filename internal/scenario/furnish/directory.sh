@@ -76,7 +76,7 @@ EOT
 	for replica in $replicas; do
 		id=$((id + 1))
 		echo "olcSyncrepl: rid=00$id provider=ldap://$replica searchbase=$suffix type=refreshAndPersist" \
-			"retry=\"1 +\" network-timeout=2 timeout=5 keepalive=5:3:2" \
+			"retry=\"1 +\" network-timeout=2 keepalive=5:3:2" \
 			"bindmethod=simple binddn=cn=replica,$suffix credentials=\"$(password "$accounts" replica)\""
 	done
 	cat <<EOT
