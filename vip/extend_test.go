@@ -49,7 +49,7 @@ func TestExtendRunsOut(t *testing.T) {
 	s, _ := us.set(Config{}, vip4+"/32", vip6+"/128")
 	us.mustTake(s)
 	us.addAddr("eth0", "192.0.2.77/32") // somebody else's
-	for range 4 { // each a new beginning
+	for range 4 {                       // each a new beginning
 		us.extend(2 * time.Second)
 		if r := us.check(s); r.Err() != nil {
 			t.Fatalf("after Extend: %v", r.Err())
