@@ -166,12 +166,18 @@ func (j *Judge) visit(n Node) {
 // Verdict is what was seen.
 type Verdict struct {
 	Doubles []Double
-	Missed  int // looks that came to nothing, or too late
+	Silent  time.Duration // the longest time in which nobody answered for one of the addresses
+	Missed  int           // looks that came to nothing, or too late
 }
 
 // Since is the verdict on the time since then.
 func (j *Judge) Since(then time.Time) Verdict {
-	return Verdict{Doubles: j.record.doubles(then), Missed: int(j.missed.Swap(0))}
+	v := Verdict{Doubles: j.record.doubles(then), Missed: int(j.missed.Swap(0))}
+	now := time.Now()
+	for _, a := range j.cfg.Addrs {
+		v.Silent = max(v.Silent, j.record.silence(Thing{Address, a.String()}, then, now))
+	}
+	return v
 }
 
 // Holders are those that were seen with a thing since then.

@@ -104,6 +104,25 @@ func (r *record) holders(t Thing, since time.Time) []string {
 	return names
 }
 
+// silence is the longest time within one in which nobody was seen with a thing.
+func (r *record) silence(t Thing, from, to time.Time) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	spans := slices.Clone(r.spans[t])
+	slices.SortFunc(spans, func(a, b span) int { return a.first.Compare(b.first) })
+	longest, at := time.Duration(0), from
+	for _, s := range spans {
+		if s.last.Before(at) {
+			continue
+		}
+		if s.first.After(to) {
+			break
+		}
+		longest, at = max(longest, s.first.Sub(at)), s.last
+	}
+	return max(longest, to.Sub(at))
+}
+
 func latest(a, b time.Time) time.Time {
 	if a.After(b) {
 		return a

@@ -46,6 +46,31 @@ func TestDoubles(t *testing.T) {
 	}
 }
 
+func TestSilence(t *testing.T) {
+	base := time.Unix(1000, 0)
+	ms := func(n int) time.Time { return base.Add(time.Duration(n) * time.Millisecond) }
+	for _, tt := range []struct {
+		name     string
+		sights   []sight
+		from, to int
+		want     time.Duration
+	}{
+		{"nobody", nil, 0, 100, 100 * time.Millisecond},
+		{"at the beginning", []sight{{"a", 70}, {"a", 90}}, 0, 100, 70 * time.Millisecond},
+		{"between two", []sight{{"a", 0}, {"a", 20}, {"b", 80}, {"b", 100}}, 0, 100, 60 * time.Millisecond},
+		{"one over the other", []sight{{"a", 0}, {"b", 10}, {"a", 200}, {"b", 20}, {"a", 210}}, 0, 220, 10 * time.Millisecond},
+		{"after it", []sight{{"a", 0}, {"a", 20}, {"b", 500}}, 0, 100, 80 * time.Millisecond},
+	} {
+		r := newRecord()
+		for _, s := range tt.sights {
+			r.see(Thing{Address, "x"}, s.holder, ms(s.at))
+		}
+		if got := r.silence(Thing{Address, "x"}, ms(tt.from), ms(tt.to)); got != tt.want {
+			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
+		}
+	}
+}
+
 func TestWritable(t *testing.T) {
 	const text = `22 28 0:21 / /sys ro,nosuid - sysfs sysfs rw
 30 28 7:3 / /srv/mail rw,relatime shared:1 - ext4 /dev/mailha-shared rw,errors=remount-ro

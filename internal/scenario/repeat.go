@@ -61,8 +61,11 @@ func (s *System) try(ctx context.Context, d Deed, t *Try) error {
 		}
 	}
 	err := s.Do(ctx, d, t.Part)
-	if err == nil {
-		err = s.Settle(ctx)
+	// What greets may be on its way out, and what is settled may have to be asked yet.
+	for _, step := range []func(context.Context) error{s.Settle, s.untilAllGreet, s.Settle} {
+		if err == nil {
+			err = step(ctx)
+		}
 	}
 	t.Took = time.Since(t.Began)
 	var row Row
@@ -77,6 +80,21 @@ func (s *System) Settle(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	return s.explain(s.manager.idle(ctx))
+}
+
+// Configure changes the configuration that the cluster runs.
+func (s *System) Configure(ctx context.Context, edit func(string) string) error {
+	n := s.Lab.Nodes()[0]
+	text, err := n.Output(ctx, "mailhactl", "config", "show")
+	if err != nil {
+		return err
+	}
+	const file = "/root/next.toml"
+	if err := n.Push(file, []byte(edit(text)+"\n"), 0o600); err != nil {
+		return err
+	}
+	_, err = n.Output(ctx, "mailhactl", "config", "apply", "--yes", file)
+	return err
 }
 
 // Group is the name of the group that a service is in.

@@ -10,6 +10,7 @@ package torment
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/mailha/mailha/internal/lab"
@@ -49,6 +50,15 @@ func All() []Torment {
 		{"disk-full", "no room left below etcd", onVictim(fillDisk)},
 		{"quorum-loss", "two of three nodes lost at once, and back", loseQuorum},
 	}
+}
+
+// Prepare lets the cluster move as often as it is tormented: what protects from moves
+// without end would have it stand still after a few torments.
+func Prepare(ctx context.Context, s *scenario.System) error {
+	return s.Configure(ctx, func(config string) string {
+		config = strings.ReplaceAll(config, "[[group]]\n", "[[group]]\nhold_down = \"2s\"\n")
+		return strings.Replace(config, "[cluster]\n", "[cluster]\nmax_moves = 1000\n", 1)
+	})
 }
 
 // onVictim finds the node that a service is on.

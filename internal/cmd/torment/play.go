@@ -36,6 +36,7 @@ type result struct {
 	tries, unsettled     int
 	addresses, mounts    worst
 	services             worst
+	silent               time.Duration // the longest without an answer for an address
 	without, settled     time.Duration // the longest
 	accepted, lost, late int           // late: looks that the judge missed
 }
@@ -64,6 +65,9 @@ func (p plan) play(ctx context.Context, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, system.Down()) }()
+	if err := torment.Prepare(ctx, system); err != nil {
+		return err
+	}
 	j, err := system.Judge(ctx)
 	if err != nil {
 		return err
@@ -95,13 +99,14 @@ func (p plan) suffer(ctx context.Context, system *scenario.System, j *judge.Judg
 		r.addresses.add(v.Worst(judge.Address))
 		r.mounts.add(v.Worst(judge.Mount))
 		r.services.add(v.Worst(judge.Service))
+		r.silent = max(r.silent, v.Silent)
 		r.without, r.settled, r.late = max(r.without, try.Without), max(r.settled, try.Took), r.late+v.Missed
 		said := ""
 		if try.Err != nil {
 			r.unsettled++
 			said, _, _ = strings.Cut("  "+try.Err.Error(), "\n")
 		}
-		fmt.Fprintf(out, "%-12s %2d  %-14s %5.1f s, without service %5.1f s%s\n", t.Name, try.Number, try.Part.Name, try.Took.Seconds(), try.Without.Seconds(), said)
+		fmt.Fprintf(out, "%-12s %2d  %-14s %5.1f s, without an address %5.2f s, without service %5.1f s%s\n", t.Name, try.Number, try.Part.Name, try.Took.Seconds(), v.Silent.Seconds(), try.Without.Seconds(), said)
 		for _, d := range v.Doubles {
 			fmt.Fprintln(out, "    ", d)
 		}
@@ -126,13 +131,13 @@ func names(all []torment.Torment) string {
 	return strings.Join(list, ", ")
 }
 
-// table fits 100 columns.
+// table fits 120 columns.
 func table(w io.Writer, results []result) {
-	fmt.Fprintf(w, "\n%-13s %5s  %-14s %-14s %-14s %8s %8s %6s %5s %5s %6s\n", "torment", "tries", "address on two", "mounted twice", "running twice",
-		"without", "settled", "taken", "lost", "stuck", "unseen")
+	fmt.Fprintf(w, "\n%-13s %5s  %-14s %-14s %-14s %8s %8s %8s %6s %5s %5s %6s\n", "torment", "tries", "address on two", "mounted twice", "running twice",
+		"no addr.", "no serv.", "settled", "taken", "lost", "stuck", "unseen")
 	for _, r := range results {
-		fmt.Fprintf(w, "%-13s %5d  %-14s %-14s %-14s %6.1f s %6.1f s %6d %5d %5d %6d\n", r.Name, r.tries, r.addresses, r.mounts, r.services,
-			r.without.Seconds(), r.settled.Seconds(), r.accepted, r.lost, r.unsettled, r.late)
+		fmt.Fprintf(w, "%-13s %5d  %-14s %-14s %-14s %6.2f s %6.1f s %6.1f s %6d %5d %5d %6d\n", r.Name, r.tries, r.addresses, r.mounts, r.services,
+			r.silent.Seconds(), r.without.Seconds(), r.settled.Seconds(), r.accepted, r.lost, r.unsettled, r.late)
 	}
 	fmt.Fprintln(w)
 }
