@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -218,6 +219,13 @@ func (w *world) drop(node string) {
 			return
 		}
 	}
+}
+
+// dropped says whether a node has let its addresses go since then.
+func (w *world) dropped(node string, since time.Time) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.ContainsFunc(w.story, func(h happening) bool { return h.node == node && h.what == "drop" && !h.at.Before(since) })
 }
 
 // leave ends a daemon in order.

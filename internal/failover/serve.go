@@ -75,6 +75,13 @@ func (e *Engine) serve(ctx context.Context, session *state.Session, snapshots <-
 				return errors.New("the watch over the cluster has ended")
 			}
 			e.see(s)
+			if t.fresh && s.Stale == nil && !knows(s, session) {
+				// The next renewal would tell, seconds later: those who see this now take
+				// over after a margin. It happens before the lease has ended if a leader of
+				// etcd that stood still revokes what it has not seen renewed.
+				e.Log.Error("this node's presence was removed from the cluster before its lease had ended")
+				session.Close()
+			}
 			t.fresh = s.Stale == nil && knows(s, session)
 			t.snapshot = s
 		case <-e.news.some:
