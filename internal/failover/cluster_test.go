@@ -151,7 +151,17 @@ func groupOf(name string, nodes []string, all ...resources.Resource) resources.G
 
 func warm(r resources.Resource) resources.Resource { r.Standby = resources.Warm; return r }
 
-// start boots a daemon.
+// boot starts all daemons, and nothing else before all of them are there: where groups
+// go does not depend on who is first.
+func (c *cluster) boot() {
+	c.t.Helper()
+	w := c.ask(state.Wish{Kind: state.Maintenance})
+	c.start("n1", "n2", "n3")
+	c.until("all are there", func(s state.Snapshot) bool { return len(s.Nodes) == 3 && s.Config.Rev != 0 })
+	c.takeBack(w)
+}
+
+// start boots some daemons.
 func (c *cluster) start(names ...string) {
 	c.t.Helper()
 	for _, name := range names {

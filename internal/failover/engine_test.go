@@ -59,7 +59,7 @@ func TestEngines(t *testing.T) {
 			t.Run(tt.name, func(t *testing.T) {
 				t.Parallel()
 				c := newCluster(t, etcd, tt.groups...)
-				c.start(all()...)
+				c.boot()
 				tt.run(c)
 			})
 		}
