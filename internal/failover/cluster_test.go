@@ -58,6 +58,7 @@ type node struct {
 	stop     context.CancelFunc
 	done     chan error
 	stateDir string
+	boots    int
 }
 
 // noUnits is a systemd without units.
@@ -191,7 +192,7 @@ func (n *node) run() {
 		log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})).With("node", n.name)
 	}
 	n.Engine = New(Config{
-		Node: state.Node{Name: n.name, Boot: "boot-" + n.name, Version: "1"}, Cluster: c.files["first"], Types: c.types(n.name, alive.Load),
+		Node: state.Node{Name: n.name, Boot: fmt.Sprint("boot", n.boots), Version: "1"}, Cluster: c.files["first"], Types: c.types(n.name, alive.Load),
 		Store: store, Units: noUnits{}, StateDir: n.stateDir, Log: log,
 		Drop: func(context.Context) ([]vip.Holding, error) { c.drop(n.name); return nil, nil },
 		Parse: func(text string) (*resources.Cluster, error) {
@@ -253,10 +254,19 @@ func (n *node) kill() {
 	n.stop = nil
 }
 
-// off cuts the power of the machine.
+// power cuts that of a machine.
 func (c *cluster) power(name string) {
 	c.nodes[name].kill()
 	c.world.off(name)
+}
+
+// again switches a machine on again.
+func (c *cluster) again(name string) {
+	c.world.mu.Lock()
+	delete(c.dead, name)
+	c.world.mu.Unlock()
+	c.nodes[name].boots++
+	c.nodes[name].run()
 }
 
 func (c *cluster) snapshot() state.Snapshot {

@@ -55,6 +55,8 @@ func TestEngines(t *testing.T) {
 			{"Warm", []resources.Group{groupOf("mail", all(), thingOf("vip"), warm(kindOf("mta", thingOf("mta"))), warm(kindOf("directory", thingOf("ldap"))))}, warmStandby},
 			{"AskedMovesAreFree", []resources.Group{mail()}, askedMovesAreFree},
 			{"Fenced", []resources.Group{mail()}, fenced},
+			{"History", histories(0), history},
+			{"History", histories(0), history},
 		} {
 			t.Run(tt.name, func(t *testing.T) {
 				t.Parallel()

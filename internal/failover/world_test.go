@@ -325,6 +325,9 @@ func (a leader) Promote(ctx context.Context) error {
 }
 
 func (a leader) Demote(ctx context.Context) error {
+	if a.alive != nil && !a.alive() {
+		return nil
+	}
 	if err := a.suffer(ctx, "demote"); err != nil {
 		return err
 	}
