@@ -8,7 +8,7 @@ import "path/filepath"
 // empties.
 
 // NotePath is where a start of this instance leaves word for the calls that follow.
-func (e Env) NotePath() string { return filepath.Join(e.StateDir, e.FileName()+".note") }
+func (e Env) NotePath() string { return filepath.Join(e.StateDir, e.FileName()+".mount") }
 
 // FileName is the instance's name as a single word of letters, digits and "%-_".
 func (e Env) FileName() string { return fileName(e.Instance) }

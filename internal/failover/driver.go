@@ -20,13 +20,15 @@ type driver struct {
 	resource resources.Resource
 	kind     agents.Type
 	env      agents.Env
-	busy     chan struct{} // holds one token while an agent is at work
+	// busy holds one token while an agent is at work. All drivers of a resource share
+	// it, so that no two operations meet.
+	busy chan struct{}
 }
 
-func newDriver(r resources.Resource, kind agents.Type, env agents.Env) *driver {
+func newDriver(r resources.Resource, kind agents.Type, env agents.Env, busy chan struct{}) *driver {
 	env.Kind, env.Instance = kind.Name, r.Name
 	env.Log = env.Logger().With("kind", kind.Name)
-	return &driver{resource: r, kind: kind, env: env, busy: make(chan struct{}, 1)}
+	return &driver{resource: r, kind: kind, env: env, busy: busy}
 }
 
 // do makes an agent of its own for each operation: what outlives one is in the kernel
@@ -61,6 +63,16 @@ func (d *driver) start(ctx context.Context, epoch uint64) error {
 			return err
 		}
 		return a.Start(ctx)
+	})
+}
+
+// reload has changed parameters take effect.
+func (d *driver) reload(ctx context.Context, epoch uint64) error {
+	return d.do(ctx, d.resource.StartTimeout, epoch, func(ctx context.Context, a agents.Agent, paramErr error) error {
+		if paramErr != nil {
+			return paramErr
+		}
+		return a.Reload(ctx)
 	})
 }
 
@@ -106,8 +118,8 @@ func (d *driver) promoted(ctx context.Context, m resources.Monitor) error {
 	return err
 }
 
-func (d *driver) promote(ctx context.Context) error {
-	return d.do(ctx, d.resource.StartTimeout, 0, func(ctx context.Context, a agents.Agent, paramErr error) error {
+func (d *driver) promote(ctx context.Context, epoch uint64) error {
+	return d.do(ctx, d.resource.StartTimeout, epoch, func(ctx context.Context, a agents.Agent, paramErr error) error {
 		p, ok := a.(agents.Promoter)
 		if paramErr != nil || !ok {
 			return paramErr

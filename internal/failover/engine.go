@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/mailha/mailha/agents"
+	"github.com/mailha/mailha/internal/kinds"
 	"github.com/mailha/mailha/internal/state"
 	"github.com/mailha/mailha/resources"
 	"github.com/mailha/mailha/vip"
@@ -41,40 +42,43 @@ type Config struct {
 	// Witness: it is present and runs nothing.
 	Witness bool
 	// Alive is called by the loop itself whenever it has gone round, at least each
-	// third of a lease; nil: nobody asks.
+	// second; nil: nobody asks.
 	Alive func()
+	// Meter counts what happens; nil: nobody asks.
+	Meter Meter
 }
 
 // Engine is the control loop of one node. Make it by New, and Run it once.
 type Engine struct {
 	Config
 	types map[string]agents.Type
+	kinds resources.Kinds
 	bell  *bell
-	news  chan news
+	news  *queue[news]
 
 	session  atomic.Pointer[state.Session]
 	snapshot atomic.Pointer[state.Snapshot]
 	cluster  atomic.Pointer[resources.Cluster]
 
+	mu     sync.Mutex
+	tokens map[string]chan struct{} // by resource
+
 	// What follows belongs to the loop.
 	adopted int64 // revision of the configuration
-	drivers map[string]*driver
-	owned   map[string]*owned  // by group
-	standby map[string]*tenure // what runs everywhere, by group
-}
-
-// owned is a group that this node owns, or has to give up.
-type owned struct {
-	record state.Group
-	tenure *tenure
-	asked  bool // it was told to end
-	ended  bool
-	retry  time.Time // not to be written before
+	owned   map[string]*owned
+	standby map[string]*standby
+	// records are the latest that this node has written itself, by group: the watch
+	// may tell them later.
+	records map[string]state.Group
+	caring  bool // the cluster is in maintenance
 }
 
 // New makes a loop. It does nothing yet.
 func New(cfg Config) *Engine {
-	e := &Engine{Config: cfg, types: map[string]agents.Type{}, bell: newBell(), news: make(chan news, 256)}
+	e := &Engine{Config: cfg, types: map[string]agents.Type{}, kinds: kinds.Of(cfg.Types), bell: newBell(), news: newQueue[news](), tokens: map[string]chan struct{}{}}
+	if e.Meter == nil {
+		e.Meter = nobody{}
+	}
 	for _, t := range cfg.Types {
 		e.types[t.Name] = t
 	}
@@ -96,10 +100,6 @@ func (e *Engine) Cluster() *resources.Cluster { return e.cluster.Load() }
 // Session is the node's presence; nil while it has none.
 func (e *Engine) Session() *state.Session { return e.session.Load() }
 
-// Clean stops everything of the cluster's on this node, without asking anybody. It is
-// for a node on which no loop runs.
-func (e *Engine) Clean(ctx context.Context) error { return e.clean(ctx) }
-
 // Run joins the cluster, does this node's part, and joins again whenever it has lost
 // its lease, until ctx ends. Then it stops in good order what it owns, and leaves. It
 // returns an error if something of that could not be proved to be stopped.
@@ -113,7 +113,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	for {
 		if err := e.clean(context.WithoutCancel(ctx)); err != nil {
 			e.Log.Error("something of the cluster's is here that could not be stopped; this node takes no part until it is", "error", err)
-			if pause(ctx, retryClean) != nil {
+			if e.pause(ctx, retryClean) != nil {
 				return err
 			}
 			continue
@@ -122,13 +122,15 @@ func (e *Engine) Run(ctx context.Context) error {
 		if err != nil {
 			return nil // ctx has ended; nothing runs here
 		}
+		e.session.Store(session)
+		e.tellPresent(true)
 		err = e.serve(ctx, session, snapshots)
 		e.session.Store(nil)
 		e.tellPresent(false)
 		if ctx.Err() != nil {
 			return err
 		}
-		e.Log.Error("the lease is lost; everything was let go", "error", err)
+		e.Log.Error("the lease is lost; everything was let go", "reason", session.Err(), "error", err)
 	}
 }
 
@@ -138,12 +140,25 @@ const (
 )
 
 func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-time.After(d):
+	case <-timer.C:
 		return nil
 	}
+}
+
+// pause is one of the loop, which counts as alive.
+func (e *Engine) pause(ctx context.Context, d time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	e.await(ctx.Done(), d)
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return nil
+	}
+	return ctx.Err()
 }
 
 func (e *Engine) tellPresent(is bool) {
@@ -163,13 +178,17 @@ func (e *Engine) join(ctx context.Context) (*state.Session, error) {
 	c := e.Cluster()
 	said := ""
 	for {
-		e.alive()
-		try, cancel := context.WithTimeout(ctx, c.Lease)
-		session, err := e.Store.Join(try, e.Node, state.Term{TTL: c.Lease, Margin: c.Margin})
-		cancel()
+		var session *state.Session
+		var err error
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			try, cancel := context.WithTimeout(ctx, c.Lease)
+			defer cancel()
+			session, err = e.Store.Join(try, e.Node, state.Term{TTL: c.Lease, Margin: c.Margin})
+		}()
+		e.await(done, 2*c.Lease)
 		if err == nil {
-			e.session.Store(session)
-			e.tellPresent(true)
 			return session, nil
 		}
 		if ctx.Err() != nil {
@@ -179,94 +198,25 @@ func (e *Engine) join(ctx context.Context) (*state.Session, error) {
 			said = text
 			e.Log.Warn("not a part of the cluster yet", "error", err)
 		}
-		if err := pause(ctx, retryJoin); err != nil {
+		if err := e.pause(ctx, retryJoin); err != nil {
 			return nil, err
 		}
 	}
 }
 
-// clean stops everything of the cluster's on this node: whoever has no lease may have
-// nothing. Addresses go first.
-func (e *Engine) clean(ctx context.Context) error {
-	const most = 2 * time.Minute
-	ctx, cancel := context.WithTimeout(ctx, most)
-	defer cancel()
-	dropped, dropErr := e.Drop(ctx)
-	for _, h := range dropped {
-		e.Log.Warn("an address was here that nobody held a lease for", "address", h.Addr, "interface", h.Interface)
-	}
-	e.drivers = map[string]*driver{}
-	e.owned, e.standby = map[string]*owned{}, map[string]*tenure{}
-	errs := []error{dropErr}
-	for _, g := range e.Cluster().Groups {
-		errs = append(errs, e.cleanGroup(ctx, g))
-	}
-	return errors.Join(errs...)
-}
-
-// cleanGroup stops the last first.
-func (e *Engine) cleanGroup(ctx context.Context, g resources.Group) error {
-	var errs []error
-	for i := len(g.Resources) - 1; i >= 0; i-- {
-		e.alive()
-		d, err := e.driver(g.Resources[i])
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		const glance = 10 * time.Second
-		if d.gone(ctx, glance) == nil {
-			continue
-		}
-		if err := d.stop(ctx, d.resource.StopTimeout); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", d.resource.Name, err))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// driver is the one driver of a resource, so that no two operations meet.
+// driver of a resource as it is configured now.
 func (e *Engine) driver(r resources.Resource) (*driver, error) {
-	if d, ok := e.drivers[r.Name]; ok {
-		d.resource = r
-		return d, nil
-	}
 	t, ok := e.types[r.Kind]
 	if !ok {
 		return nil, fmt.Errorf("resource %s: there is no kind %q", r.Name, r.Kind)
 	}
-	d := newDriver(r, t, agents.Env{StateDir: e.StateDir, Units: e.Units, Log: e.Log})
-	e.drivers[r.Name] = d
-	return d, nil
-}
-
-// members makes what a tenure works with: of a group that is owned everything, and
-// otherwise what runs everywhere.
-func (e *Engine) members(g resources.Group, owned bool) ([]*member, error) {
-	var members []*member
-	for _, r := range g.Resources {
-		warm := r.Standby == resources.Warm
-		if !owned && !warm {
-			continue
-		}
-		d, err := e.driver(r)
-		if err != nil {
-			return nil, err
-		}
-		m := &member{driver: d, since: time.Now()}
-		switch {
-		case owned && warm && d.promotes():
-			m.role = leading
-		case owned && warm:
-			m.role = leaning
-		}
-		members = append(members, m)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.tokens[r.Name] == nil {
+		e.tokens[r.Name] = make(chan struct{}, 1)
 	}
-	return members, nil
+	return newDriver(r, t, agents.Env{StateDir: e.StateDir, Units: e.Units, Log: e.Log}, e.tokens[r.Name]), nil
 }
-
-// hear never blocks a tenure: the loop takes news at once, or all of it is over.
-func (e *Engine) hear(n news) { e.news <- n }
 
 func (e *Engine) see(s state.Snapshot) {
 	e.snapshot.Store(&s)

@@ -4,20 +4,7 @@ package failover
 
 import (
 	"context"
-	"errors"
 	"time"
-
-	"github.com/mailha/mailha/agents"
-	"github.com/mailha/mailha/resources"
-)
-
-// role is what a tenure wants of a resource.
-type role int
-
-const (
-	whole   role = iota // it runs while the group is owned
-	leading             // it runs by itself everywhere, and leads here while the group is owned
-	leaning             // it runs by itself everywhere; the group only waits for it
 )
 
 // condition is what is known about a resource.
@@ -31,73 +18,53 @@ const (
 	stuck  // a stop failed: something of it is here
 )
 
+// doing is an operation, or the watch over what is up.
+type doing string
+
+const (
+	starting  doing = "start"
+	stopping  doing = "stop"
+	reloading doing = "reload"
+	watching  doing = "watch"
+)
+
 // member is a resource of a tenure, and what is known about it. It belongs to the
 // tenure's loop.
 type member struct {
-	*driver
-	role      role
+	part
+	next    *part // takes the place of part once that is down
+	fresh   *part // takes the place of part by a reload
+	removed bool  // it is forgotten once it is down
+
 	condition condition
 	since     time.Time
 	detail    string
+	fault     string // the last failure, until it is up again
 	degraded  bool
 	failures  []time.Time // on this node, as far as they count
 	again     time.Time   // not to be tried before
 	renew     bool        // it has to be stopped before it is started
-	cancel    context.CancelFunc
-	doing     string // while working: start or stop
+	floor     uint64      // the least epoch under which it can be started
+
+	turn   int // of operations and watches: what an earlier one tells is old
+	doing  doing
+	began  time.Time
+	cancel context.CancelFunc
 }
 
+// enter ends what was under way.
 func (m *member) enter(c condition, detail string) {
+	if m.cancel != nil {
+		m.cancel()
+	}
+	m.turn++
 	m.condition, m.detail, m.since, m.degraded, m.cancel, m.doing = c, detail, time.Now(), false, nil, ""
-}
-
-// bring and quit are what start and stop mean for the role.
-func (m *member) bring(ctx context.Context, epoch uint64) error {
-	switch m.role {
-	case leading:
-		if err := m.answers(ctx); err != nil {
-			return err
-		}
-		return m.promote(ctx)
-	case leaning:
-		return m.answers(ctx)
+	switch c {
+	case up:
+		m.fault = ""
+	case ailing:
+		m.fault = detail
 	}
-	return m.start(ctx, epoch)
-}
-
-// answers waits for what is started elsewhere on this node.
-func (m *member) answers(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, m.resource.StartTimeout)
-	defer cancel()
-	const pause = 100 * time.Millisecond
-	for {
-		err := m.monitor(ctx, resources.Monitor{Timeout: m.resource.StartTimeout})
-		if err == nil || errors.Is(err, agents.ErrDegraded) {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(pause):
-		}
-	}
-}
-
-func (m *member) quit(ctx context.Context, timeout time.Duration) error {
-	switch m.role {
-	case leading:
-		return m.demote(ctx, timeout)
-	case leaning:
-		return nil
-	}
-	return m.stop(ctx, timeout)
-}
-
-func (m *member) look(ctx context.Context, mon resources.Monitor) error {
-	if m.role == leading {
-		return m.promoted(ctx, mon)
-	}
-	return m.monitor(ctx, mon)
 }
 
 // recent forgets the failures that no longer count, and says how many do.
@@ -109,6 +76,34 @@ func (m *member) recent(window time.Duration) int {
 	return len(m.failures)
 }
 
-// carries says whether others cannot live without it: what lies on a file system goes
-// with it.
-func (m *member) carries() bool { return m.resource.Kind == "filesystem" }
+// become has the member do something else with its resource, as far as it can at once.
+func (m *member) become(p part, how change) {
+	switch {
+	case m.removed:
+		m.removed, how = false, hard
+	case m.next != nil: // it is on its way down, with what it was
+		m.next = &p
+		return
+	}
+	switch {
+	case m.condition == down && m.cancel == nil:
+		m.part, m.next, m.fresh, m.again, m.floor = p, nil, nil, time.Time{}, 0
+	case how == hard || m.role != p.role:
+		m.next, m.fresh, m.renew = &p, nil, true
+	case how == soft || m.fresh != nil:
+		m.fresh = &p
+	default:
+		m.part = p
+	}
+}
+
+// fallen is down, and what it was is over.
+func (m *member) fallen() {
+	m.enter(down, m.fault)
+	if m.next != nil {
+		m.part, m.next, m.detail, m.fault, m.floor = *m.next, nil, "", "", 0
+	}
+	if m.fresh != nil {
+		m.part, m.fresh = *m.fresh, nil
+	}
+}

@@ -11,88 +11,110 @@ import (
 	"github.com/mailha/mailha/resources"
 )
 
+// watchAll begins to watch over what is up and not watched yet.
+func (t *tenure) watchAll(ctx context.Context) {
+	for _, m := range t.members {
+		if m.condition == up && m.cancel == nil {
+			t.tend(ctx, m)
+		}
+	}
+}
+
 // tend watches over a resource that is up, until it fails or the tenure has other
 // plans for it: monitors recur, and events bring the first of them forward.
 func (t *tenure) tend(ctx context.Context, m *member) {
 	ctx, cancel := context.WithCancel(ctx)
-	m.cancel, m.doing = cancel, "watch"
-	wake := make(chan struct{}, 1)
+	m.cancel, m.doing = cancel, watching
+	v := vigil{t: t, m: m, part: m.part, turn: m.turn, note: m.detail, wake: make(chan struct{}, 1)}
 	if t.watch != nil {
 		t.ops.Go(func() {
-			t.watch(ctx, m.driver, func() {
+			t.watch(ctx, v.driver, func() {
 				select {
-				case wake <- struct{}{}:
+				case v.wake <- struct{}{}:
 				default: // it is about to look anyway
 				}
 			})
 		})
 	}
 	t.ops.Go(func() {
-		err := t.tendUntil(ctx, m, wake)
-		if ctx.Err() == nil {
-			t.report(result{m: m, what: "watch", err: err})
+		if err := v.keep(ctx); ctx.Err() == nil {
+			t.results.put(result{m: m, turn: v.turn, doing: watching, err: err})
 		}
 	})
 }
 
-// tendUntil returns why the resource has failed.
-func (t *tenure) tendUntil(ctx context.Context, m *member, wake <-chan struct{}) error {
-	monitors := m.resource.Monitors
-	if m.role == leaning {
-		monitors = nil // who has started it looks after it
+// vigil is one watch over a resource.
+type vigil struct {
+	part
+	t    *tenure
+	m    *member // its own fields belong to the tenure's loop
+	turn int
+	wake chan struct{}
+	note string // what is not well
+}
+
+// keep returns why the resource has failed.
+func (v *vigil) keep(ctx context.Context) error {
+	monitors := v.resource.Monitors
+	if v.role == leaning || len(monitors) == 0 {
+		<-ctx.Done() // who has started it looks after it
+		return ctx.Err()
 	}
 	due := make([]time.Time, len(monitors))
 	for i, mon := range monitors {
 		due[i] = time.Now().Add(mon.Interval)
 	}
-	note := ""
 	for {
 		i := earliest(due)
-		var timer <-chan time.Time
-		if i >= 0 {
-			timer = time.After(time.Until(due[i]))
-		}
+		mon := monitors[i]
+		timer := time.NewTimer(time.Until(due[i]))
 		select {
 		case <-ctx.Done():
+			timer.Stop()
 			return ctx.Err()
-		case <-wake:
-			i = 0
-		case <-timer:
+		case <-v.wake:
+			mon = monitors[0]
+			mon.Depth, i = int(agents.DepthShallow), -1
+		case <-timer.C:
+			due[i] = time.Now().Add(mon.Interval)
 		}
-		if len(monitors) == 0 {
-			continue
-		}
-		err := m.look(ctx, monitors[i])
-		due[i] = time.Now().Add(monitors[i].Interval)
+		timer.Stop()
+		err := v.look(ctx, mon)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		said, err := verdict(err)
-		if err != nil {
-			return err
+		if i >= 0 {
+			due[i] = time.Now().Add(mon.Interval)
+		}
+		note, failed := v.verdict(err)
+		if failed != nil {
+			return failed
 		}
 		// What a shallow look does not see it cannot take back.
-		if said != note && (said != "" || deepest(monitors, i)) {
-			note = said
-			t.report(result{m: m, what: "watch", note: note, noted: true})
+		if note != v.note && (note != "" || i == len(monitors)-1) {
+			v.note = note
+			v.t.results.put(result{m: v.m, turn: v.turn, doing: watching, note: note, noted: true})
 		}
 	}
 }
 
-// verdict tells what is not well from what has failed.
-func verdict(err error) (note string, failed error) {
-	if errors.Is(err, agents.ErrDegraded) {
+// verdict tells what is only to be noted from what has to be dealt with.
+func (v *vigil) verdict(err error) (note string, failed error) {
+	switch {
+	case err == nil:
+		return "", nil
+	case errors.Is(err, agents.ErrDegraded):
 		return err.Error(), nil
+	case v.resource.OnFailure == resources.OnFailureIgnore, v.t.holding.Load():
+		return "it has failed, and is left as it is: " + err.Error(), nil
 	}
 	return "", err
 }
 
-func deepest(monitors []resources.Monitor, i int) bool { return i == len(monitors)-1 }
-
 func earliest(due []time.Time) int {
-	best := -1
+	best := 0
 	for i, d := range due {
-		if best < 0 || d.Before(due[best]) {
+		if d.Before(due[best]) {
 			best = i
 		}
 	}

@@ -4,14 +4,14 @@ package failover
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/mailha/mailha/internal/state"
 	"github.com/mailha/mailha/resources"
 )
 
@@ -19,81 +19,112 @@ import (
 // everywhere. One loop compares what is with what should be, and begins the next
 // operation of each resource for which it is time; operations run beside it.
 type tenure struct {
-	group  resources.Group
-	epoch  uint64
-	log    *slog.Logger
+	name string
+	log  *slog.Logger
+	// lease ends with the right to start anything, and valid says, without any
+	// goroutine having to run, whether it has.
+	lease  context.Context
+	valid  func() bool
 	tell   func(news) // never waits
 	watch  watch
-	orders chan order
+	meter  Meter
+	orders *queue[order]
 	quit   chan struct{} // closed when the loop has ended
 	done   chan struct{} // closed when nothing is under way any more either
 	ops    sync.WaitGroup
 
-	shown atomic.Pointer[[]view]
+	shown   atomic.Pointer[standing]
+	holding atomic.Bool // nothing is to be touched: what fails is told, no more
 
 	// What follows belongs to the loop.
-	members []*member
-	ending  bool
-	hurry   time.Duration   // how long a stop may take; 0: what the configuration says
-	stopped map[string]bool // by an operator
-	left    map[string]bool // abandoned, because they failed too often
-	settled bool            // everything was tried once
-	results chan result
+	window   time.Duration // in which failures count
+	epoch    uint64
+	members  []*member
+	ending   bool
+	hurry    time.Duration // how long a stop may take; 0: what the configuration says
+	stopped  map[string]bool
+	left     map[string]bool // abandoned by the plan
+	given    map[string]int  // abandoned here, until the plan has seen that failure
+	failures int
+	seen     int  // of failures, by the plan
+	settled  bool // everything was tried once
+	results  *queue[result]
 }
 
 // watch calls wake whenever something happens that may concern a resource, until ctx
 // ends.
 type watch func(ctx context.Context, d *driver, wake func())
 
-// news is what a tenure tells.
+// news is what a tenure tells. Without any of the fields, what it shows has changed.
 type news struct {
-	t *tenure
-	// What happened, one of:
-	settled bool   // everything that should run does, or was tried
-	ended   bool   // nothing of the group is left here
-	stuck   error  // a stop failed
-	failed  string // a resource failed
-	fatal   bool   // and another try here is no use
-	reason  error
-	change  bool // something that people may want to see
+	t       *tenure
+	failure *failure
+	marked  uint64 // the epoch of data that a resource could not be started on
 }
 
-// order changes what should be.
+// failure is one of a resource.
+type failure struct {
+	resource string
+	number   int // of this tenure's failures
+	fatal    bool
+	at       time.Time
+	err      error
+}
+
+// order says what should be.
 type order struct {
-	end     bool
-	hurry   time.Duration
-	stopped map[string]bool // nil: as it was
-	left    map[string]bool // nil: as it was
+	end   bool
+	hurry time.Duration
+	// What follows replaces what was ordered before, where it is not nil.
+	stopped map[string]bool // by an operator
+	left    map[string]bool // abandoned
+	seen    int             // how many failures were known to whoever said so
+	hold    *bool
+	shape   *shape
+	epoch   uint64
 	restart string
-	done    chan error // told when it was taken; may be nil
 }
 
-// result is how an operation or a watch over a resource ended.
-type result struct {
-	m     *member
-	what  string // start, stop or watch
-	err   error
-	note  string // of watch, if it goes on: what is not well; empty: it is well again
-	noted bool
+// shape is what a tenure consists of.
+type shape struct {
+	parts   []part
+	window  time.Duration
+	compare func(before, after resources.Resource) change
 }
 
-func newTenure(g resources.Group, epoch uint64, members []*member, log *slog.Logger, tell func(news), watch watch) *tenure {
-	return &tenure{
-		group: g, epoch: epoch, members: members, log: log.With("group", g.Name, "epoch", epoch), tell: tell, watch: watch,
-		orders: make(chan order, 16), results: make(chan result, 16), quit: make(chan struct{}), done: make(chan struct{}),
-		stopped: map[string]bool{}, left: map[string]bool{},
+// standing is what a tenure shows.
+type standing struct {
+	phase state.Phase
+	why   string // of Failed
+	over  bool   // nothing of it is left here
+	views []view
+}
+
+func newTenure(name string, epoch uint64, s shape, log *slog.Logger, tell func(news), w watch) *tenure {
+	t := &tenure{
+		name: name, epoch: epoch, window: s.window, log: log.With("group", name), tell: tell, watch: w,
+		lease: context.Background(), valid: func() bool { return true }, meter: nobody{},
+		orders: newQueue[order](), results: newQueue[result](), quit: make(chan struct{}), done: make(chan struct{}),
+		stopped: map[string]bool{}, left: map[string]bool{}, given: map[string]int{},
 	}
+	for _, p := range s.parts {
+		t.members = append(t.members, &member{part: p, since: time.Now()})
+	}
+	t.shown.Store(&standing{phase: state.Starting})
+	return t
 }
 
 // order hands an order in; it does nothing once the tenure is over.
-func (t *tenure) order(o order) {
-	select {
-	case t.orders <- o:
-	case <-t.quit:
-		if o.done != nil {
-			o.done <- errors.New("the group is not here any more")
-		}
-	}
+func (t *tenure) order(o order) { t.orders.put(o) }
+
+// standing is what the tenure showed last.
+func (t *tenure) standing() standing { return *t.shown.Load() }
+
+// holds says whether something of a resource may be here by this tenure's doing.
+func (t *tenure) holds(resource string, roles ...role) bool {
+	return slices.ContainsFunc(t.standing().views, func(v view) bool {
+		return v.name == resource && slices.Contains(roles, v.role)
+	})
 }
 
 // run ends when everything is stopped after an order to end, or when ctx ends, which
@@ -108,7 +139,6 @@ func (t *tenure) run(ctx context.Context) {
 		next := t.reconcile(ctx)
 		t.show()
 		if t.over() {
-			t.tell(news{t: t, ended: true})
 			return
 		}
 		var timer <-chan time.Time
@@ -118,252 +148,117 @@ func (t *tenure) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case o := <-t.orders:
-			t.take(o)
-		case r := <-t.results:
-			t.hear(ctx, r)
+		case <-t.orders.some:
+			for _, o := range t.orders.take() {
+				t.take(o)
+			}
+		case <-t.results.some:
+			for _, r := range t.results.take() {
+				t.hear(ctx, r)
+			}
 		case <-timer:
 		}
 	}
 }
 
-// show keeps what others may see without waiting for the loop.
+// show keeps what others may see without waiting for the loop, and tells of changes.
 func (t *tenure) show() {
-	var all []view
+	s := standing{phase: state.Starting, over: t.over()}
+	switch {
+	case t.ending:
+		s.phase = state.Stopping
+	case t.settled:
+		s.phase = state.Running
+	}
 	for _, m := range t.members {
-		all = append(all, view{m.resource.Name, m.resource.Kind, m.condition, m.doing, m.degraded, m.detail, m.since, len(m.failures)})
+		if m.condition == stuck || m.condition == working && m.doing == stopping && m.detail != "" {
+			s.phase, s.why = state.Failed, m.resource.Name+" could not be stopped: "+m.detail
+		}
+		s.views = append(s.views, view{m.resource.Name, m.resource.Kind, m.role, m.condition, m.doing, m.degraded, m.detail, m.since, len(m.failures)})
 	}
-	t.shown.Store(&all)
-}
-
-func (t *tenure) views() []view {
-	if all := t.shown.Load(); all != nil {
-		return *all
+	last := t.standing()
+	if s.phase == last.phase && s.why == last.why && s.over == last.over && slices.Equal(s.views, last.views) {
+		return
 	}
-	return nil
+	t.shown.Store(&s)
+	t.tell(news{t: t})
 }
 
 func (t *tenure) over() bool {
 	return t.ending && !slices.ContainsFunc(t.members, func(m *member) bool { return m.condition != down })
 }
 
+// take carries an order into what should be.
 func (t *tenure) take(o order) {
 	if o.end {
 		t.ending = true
 		if o.hurry > 0 && (t.hurry == 0 || o.hurry < t.hurry) {
 			t.hurry = o.hurry
-		}
-		for _, m := range t.members {
-			// What still starts need not be waited for, nor, in a hurry, an orderly stop.
-			if m.cancel != nil && (m.doing != "stop" || o.hurry > 0) {
-				m.cancel()
+			for _, m := range t.members {
+				// An orderly stop need not be waited for any more.
+				if m.cancel != nil && m.doing == stopping {
+					m.cancel()
+				}
+				m.again = time.Time{}
 			}
-			m.again = time.Time{}
 		}
 	}
 	if o.stopped != nil {
 		t.stopped = o.stopped
 	}
 	if o.left != nil {
-		t.left = o.left
+		t.left, t.seen = o.left, max(t.seen, o.seen)
+		maps.DeleteFunc(t.given, func(_ string, number int) bool { return number <= t.seen })
+	}
+	if o.hold != nil {
+		t.holding.Store(*o.hold)
+	}
+	t.epoch = max(t.epoch, o.epoch)
+	if o.shape != nil {
+		t.become(*o.shape)
 	}
 	for _, m := range t.members {
 		if m.resource.Name == o.restart {
 			m.renew, m.failures, m.again = true, nil, time.Time{}
-			delete(t.left, o.restart)
+			delete(t.given, o.restart)
 		}
 	}
-	if o.done != nil {
-		o.done <- nil
-	}
 }
 
-// wanted says whether a resource should run.
-func (t *tenure) wanted(m *member) bool {
-	name := m.resource.Name
-	return !t.ending && !t.stopped[name] && !t.left[name] && !t.groundless(m)
-}
-
-// groundless says whether something that the resource lies on is going.
-func (t *tenure) groundless(m *member) bool {
-	return slices.ContainsFunc(t.before(m), func(b *member) bool {
-		return b.carries() && (b.renew || b.condition == ailing || b.condition == stuck || !t.wanted(b))
-	})
-}
-
-// before are those that a resource is started after, and after those that are stopped
-// after it.
-func (t *tenure) before(m *member) []*member {
-	return t.filter(func(b *member) bool { return slices.Contains(m.resource.After, b.resource.Name) })
-}
-
-func (t *tenure) after(m *member) []*member {
-	return t.filter(func(a *member) bool { return slices.Contains(a.resource.After, m.resource.Name) })
-}
-
-func (t *tenure) filter(is func(*member) bool) []*member {
-	var found []*member
-	for _, m := range t.members {
-		if is(m) {
-			found = append(found, m)
-		}
-	}
-	return found
-}
-
-// reconcile begins what can be begun, and says when to look again though nothing has
-// happened; zero: never.
-func (t *tenure) reconcile(ctx context.Context) (next time.Time) {
-	now := time.Now()
-	for _, m := range t.members {
-		if m.condition == working {
+// become has the tenure consist of something else. What is the same goes on.
+func (t *tenure) become(s shape) {
+	t.window = s.window
+	var order []*member
+	for _, p := range s.parts {
+		i := slices.IndexFunc(t.members, func(m *member) bool { return m.resource.Name == p.resource.Name })
+		if i < 0 {
+			order = append(order, &member{part: p, since: time.Now()})
+			t.settled = false
 			continue
 		}
-		wait := m.again.After(now)
-		if wait && (next.IsZero() || m.again.Before(next)) {
-			next = m.again
-		}
-		want := t.wanted(m)
+		m := t.members[i]
+		target := m.part
 		switch {
-		case wait:
-		case m.condition == up && (!want || m.renew):
-			if t.free(m) {
-				t.begin(ctx, m, "stop")
-			}
-		case m.condition == ailing || m.condition == stuck:
-			if t.free(m) {
-				t.begin(ctx, m, "stop") // clean up first, whatever comes then
-			}
-		case m.condition == down && want && t.grounded(m):
-			m.renew = false
-			t.begin(ctx, m, "start")
+		case m.next != nil:
+			target = *m.next
+		case m.fresh != nil:
+			target = *m.fresh
 		}
-	}
-	t.settle()
-	return next
-}
-
-// free says whether nothing that is stopped before it is still there.
-func (t *tenure) free(m *member) bool {
-	if !t.ending && !m.carries() {
-		return true // a service alone may go and come: those after it only need it to start
-	}
-	return !slices.ContainsFunc(t.after(m), func(a *member) bool { return a.condition != down })
-}
-
-// grounded says whether everything that it is started after is there.
-func (t *tenure) grounded(m *member) bool {
-	return !slices.ContainsFunc(t.before(m), func(b *member) bool { return b.condition != up })
-}
-
-// settle tells once that nothing more is about to happen by itself.
-func (t *tenure) settle() {
-	if t.ending || t.settled {
-		return
+		if how := s.compare(target.resource, p.resource); how != equal || target.role != p.role || m.removed {
+			m.become(p, how)
+			if m.condition == up && m.next == nil && m.fresh == nil {
+				m.turn++ // the watch goes by the new one
+				m.cancel()
+				m.cancel = nil
+			}
+		}
+		order = append(order, m)
 	}
 	for _, m := range t.members {
-		if m.condition == working || m.condition == down && t.wanted(m) && t.grounded(m) {
-			return
+		if !slices.Contains(order, m) {
+			m.removed = true
+			order = append(order, m)
 		}
 	}
-	t.settled = true
-	t.tell(news{t: t, settled: true})
-}
-
-// begin runs an operation beside the loop.
-func (t *tenure) begin(ctx context.Context, m *member, what string) {
-	ctx, cancel := context.WithCancel(ctx)
-	if m.cancel != nil {
-		m.cancel() // the watch over it
-	}
-	m.enter(working, "")
-	m.cancel, m.doing = cancel, what
-	epoch, timeout := t.epoch, m.resource.StopTimeout
-	if t.hurry > 0 {
-		timeout = min(timeout, t.hurry)
-	}
-	t.tell(news{t: t, change: true})
-	t.ops.Go(func() {
-		defer cancel()
-		var err error
-		if what == "start" {
-			err = m.bring(ctx, epoch)
-		} else {
-			err = m.quit(ctx, timeout)
-		}
-		t.report(result{m: m, what: what, err: err})
-	})
-}
-
-// report reaches the loop as long as there is one.
-func (t *tenure) report(r result) {
-	select {
-	case t.results <- r:
-	case <-t.quit:
-	}
-}
-
-func (t *tenure) hear(ctx context.Context, r result) {
-	m := r.m
-	log := t.log.With("resource", m.resource.Name)
-	switch r.what {
-	case "start":
-		if r.err == nil {
-			m.enter(up, "")
-			t.tend(ctx, m)
-			break
-		}
-		m.enter(ailing, r.err.Error())
-		if t.ending || t.stopped[m.resource.Name] {
-			break // it was cut off
-		}
-		log.Error("start failed", "error", r.err)
-		t.failure(m, r.err, true) // as a rule another try would fail as well, and costs clients the whole timeout
-	case "stop":
-		if r.err == nil {
-			m.enter(down, m.detail)
-			break
-		}
-		const pause = 2 * time.Second
-		m.enter(stuck, r.err.Error())
-		if t.hurry == 0 {
-			m.again = time.Now().Add(pause)
-		}
-		log.Error("stop failed", "error", r.err)
-		t.tell(news{t: t, stuck: fmt.Errorf("%s: %w", m.resource.Name, r.err)})
-	case "watch":
-		if m.condition != up {
-			break // of a watch that has ended
-		}
-		if r.noted {
-			m.degraded, m.detail = r.note != "", r.note
-			break
-		}
-		t.judge(ctx, m, r.err, log)
-	}
-	t.tell(news{t: t, change: true})
-}
-
-// judge deals with a resource that was found failed.
-func (t *tenure) judge(ctx context.Context, m *member, err error, log *slog.Logger) {
-	log.Error("it has failed", "error", err)
-	if m.resource.OnFailure == resources.OnFailureIgnore {
-		m.degraded, m.detail = true, err.Error()
-		t.tend(ctx, m)
-		return
-	}
-	m.enter(ailing, err.Error())
-	t.failure(m, err, m.resource.OnFailure == resources.OnFailureMove)
-}
-
-// failure counts one. Whether the group goes elsewhere is not for the tenure to say:
-// until it is told to end, it tries again here as often as the threshold allows.
-func (t *tenure) failure(m *member, err error, fatal bool) {
-	m.failures = append(m.failures, time.Now())
-	n := m.recent(t.group.FailureWindow)
-	switch {
-	case m.resource.OnFailure == resources.OnFailureStop, fatal, n >= max(1, m.resource.Threshold):
-		t.left[m.resource.Name] = true // until a plan says otherwise
-	}
-	t.tell(news{t: t, failed: m.resource.Name, fatal: fatal || m.resource.OnFailure == resources.OnFailureStop, reason: err})
+	t.members = order
 }

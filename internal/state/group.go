@@ -16,9 +16,18 @@ func (n *Session) Owns(g Group) bool {
 	return g.Owner == n.node.Name && g.Session == SessionID(n.id)
 }
 
-// Take makes this node the owner of a group as seen, under the next epoch or
-// floor, whichever is more: floor is one more than the epoch that the service's
-// own data are marked with, 0 if nothing is known. seen.Rev is 0 for a group that
+// Claim says how a group is taken.
+type Claim struct {
+	// Floor is the least epoch: one more than that with which the service's own data
+	// are marked; 0: nothing is known.
+	Floor uint64
+	Why   string // a sentence
+	// Uncounted: should this be a move, it is none that placement counts.
+	Uncounted bool
+}
+
+// Take makes this node the owner of a group as seen, under the next epoch or the
+// claim's floor, whichever is more. seen.Rev is 0 for a group that
 // has no record yet. The phase is Starting.
 //
 // Whoever takes a group that was not freed has to know that the former owner is
@@ -28,9 +37,9 @@ func (n *Session) Owns(g Group) bool {
 //
 // With ErrConflict the group is returned as it is now, and zero if it has no
 // record. It may also return ErrLost.
-func (n *Session) Take(ctx context.Context, seen Group, floor uint64, why string) (Group, error) {
+func (n *Session) Take(ctx context.Context, seen Group, claim Claim) (Group, error) {
 	g := seen
-	g.Owner, g.Session, g.Epoch, g.Phase, g.Since, g.Why = n.node.Name, SessionID(n.id), max(seen.Epoch+1, floor), Starting, now(), why
+	g.Owner, g.Session, g.Epoch, g.Phase, g.Since, g.Why = n.node.Name, SessionID(n.id), max(seen.Epoch+1, claim.Floor), Starting, now(), claim.Why
 	var gone []clientv3.Cmp
 	switch {
 	case n.Owns(seen):
@@ -41,7 +50,7 @@ func (n *Session) Take(ctx context.Context, seen Group, floor uint64, why string
 	if seen.Owner != "" {
 		g.Former = seen.Owner
 	}
-	if g.Former != "" && g.Former != n.node.Name {
+	if g.Former != "" && g.Former != n.node.Name && !claim.Uncounted {
 		g.Moves = latest(append(g.Moves[:len(g.Moves):len(g.Moves)], g.Since))
 	}
 	return n.write(ctx, "take", seen.Rev, g, gone)

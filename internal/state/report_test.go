@@ -109,7 +109,7 @@ func TestForgiveOneResource(t *testing.T) {
 	c := newCluster(t)
 	group := must[state.Group](t)
 	n := c.join("n1", 60*time.Second)
-	g := group(n.Take(t.Context(), state.Group{Name: "mail"}, 0, ""))
+	g := group(n.Take(t.Context(), state.Group{Name: "mail"}, state.Claim{}))
 	g.Phase = state.Running
 	g.Failures = []state.Failure{{Node: "n1", Resource: "mta"}, {Node: "n2", Resource: "store"}}
 	g = group(n.Put(t.Context(), g))
@@ -147,7 +147,7 @@ func TestRelease(t *testing.T) {
 	c := newCluster(t)
 	group := must[state.Group](t)
 	n1, n2 := c.join("n1", 60*time.Second), c.join("n2", 60*time.Second)
-	g := group(n1.Take(t.Context(), state.Group{Name: "mail"}, 0, ""))
+	g := group(n1.Take(t.Context(), state.Group{Name: "mail"}, state.Claim{}))
 	if _, err := c.Release(t.Context(), g, "alice"); !errors.Is(err, state.ErrOwned) {
 		t.Errorf("taken from one who is present: %v", err)
 	}
@@ -163,11 +163,11 @@ func TestRelease(t *testing.T) {
 	if _, err := c.Release(t.Context(), released, "alice"); err == nil {
 		t.Error("released twice")
 	}
-	g = group(n1.Take(t.Context(), released, 0, ""))
+	g = group(n1.Take(t.Context(), released, state.Claim{}))
 	if err := n1.Leave(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	group(n2.Take(t.Context(), group(c.Release(t.Context(), g, "alice")), 0, ""))
+	group(n2.Take(t.Context(), group(c.Release(t.Context(), g, "alice")), state.Claim{}))
 }
 
 func TestFencedIsMeantForWhatWasThen(t *testing.T) {

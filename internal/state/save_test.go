@@ -21,7 +21,7 @@ func TestSaveAndLoad(t *testing.T) {
 	ctx := t.Context()
 	n := c.join("n1", 60*time.Second)
 	for i := range 5 {
-		must[state.Group](t)(n.Take(ctx, state.Group{Name: fmt.Sprint("g", i)}, uint64(i), "quote \" and <tag> ü"))
+		must[state.Group](t)(n.Take(ctx, state.Group{Name: fmt.Sprint("g", i)}, state.Claim{Floor: uint64(i), Why: "quote \" and <tag> ü"}))
 	}
 	must[state.Config](t)(c.PutConfig(ctx, state.Config{TOML: string(bytes.Repeat([]byte("# x\n"), 100_000)), By: "root"}))
 	must[state.Wish](t)(c.PutWish(ctx, state.Wish{Kind: state.Standby, Node: "n2", By: "root"}))

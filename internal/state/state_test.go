@@ -83,17 +83,17 @@ func TestGroupChangesHands(t *testing.T) {
 	ctx := t.Context()
 
 	mail := state.Group{Name: "mail"}
-	g := group(n1.Take(ctx, mail, 0, "first start"))
+	g := group(n1.Take(ctx, mail, state.Claim{Why: "first start"}))
 	if g.Owner != "n1" || g.Epoch != 1 || g.Phase != state.Starting || !n1.Owns(g) || n2.Owns(g) {
 		t.Errorf("taken: %+v", g)
 	}
-	if now, err := n2.Take(ctx, mail, 0, ""); !errors.Is(err, state.ErrConflict) || now.Rev != g.Rev || now.Owner != "n1" {
+	if now, err := n2.Take(ctx, mail, state.Claim{}); !errors.Is(err, state.ErrConflict) || now.Rev != g.Rev || now.Owner != "n1" {
 		t.Errorf("taken as never owned: %+v, %v", now, err)
 	}
-	if now, err := n2.Take(ctx, g, 0, ""); !errors.Is(err, state.ErrOwned) || now.Rev != g.Rev {
+	if now, err := n2.Take(ctx, g, state.Claim{}); !errors.Is(err, state.ErrOwned) || now.Rev != g.Rev {
 		t.Errorf("taken from one who is present: %+v, %v", now, err)
 	}
-	if _, err := n1.Take(ctx, g, 0, ""); err == nil {
+	if _, err := n1.Take(ctx, g, state.Claim{}); err == nil {
 		t.Error("taken twice by the same")
 	}
 	for _, put := range []state.Group{g, {Name: "other", Phase: state.Running}} {
@@ -118,7 +118,7 @@ func TestGroupChangesHands(t *testing.T) {
 	if g.Owner != "" || g.Former != "n1" || g.Epoch != 1 || g.Phase != state.Free {
 		t.Errorf("freed: %+v", g)
 	}
-	g = group(n2.Take(ctx, g, 7, "the wish of root"))
+	g = group(n2.Take(ctx, g, state.Claim{Floor: 7, Why: "the wish of root"}))
 	if g.Epoch != 7 || g.Former != "n1" || len(g.Moves) != 1 {
 		t.Errorf("taken with a floor: %+v", g)
 	}
@@ -158,7 +158,7 @@ func TestOneOwnerOfEachEpoch(t *testing.T) {
 		all.Go(func() {
 			seen := state.Group{Name: "mail"}
 			for won := 0; won < each && t.Context().Err() == nil; {
-				g, err := n.Take(t.Context(), seen, 0, "")
+				g, err := n.Take(t.Context(), seen, state.Claim{})
 				switch {
 				case errors.Is(err, state.ErrOwned), errors.Is(err, state.ErrConflict):
 					seen = g
@@ -205,7 +205,7 @@ func TestWithoutPresenceNothingIsWritten(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t)
 			n := c.join("n1", 60*time.Second) // no renewal comes in between
-			g := must[state.Group](t)(n.Take(t.Context(), state.Group{Name: "mail"}, 0, ""))
+			g := must[state.Group](t)(n.Take(t.Context(), state.Group{Name: "mail"}, state.Claim{}))
 			if err := lose(c, n); err != nil {
 				t.Fatal(err)
 			}
@@ -213,7 +213,7 @@ func TestWithoutPresenceNothingIsWritten(t *testing.T) {
 				t.Errorf("put: %v", err)
 			}
 			<-n.Lost() // it was found out by the write
-			if _, err := n.Take(t.Context(), state.Group{Name: "other"}, 0, ""); !errors.Is(err, state.ErrLost) {
+			if _, err := n.Take(t.Context(), state.Group{Name: "other"}, state.Claim{}); !errors.Is(err, state.ErrLost) {
 				t.Errorf("take: %v", err)
 			}
 			if _, err := n.Free(t.Context(), g, ""); !errors.Is(err, state.ErrLost) {
@@ -264,7 +264,7 @@ func TestLostNodeIsTakenOver(t *testing.T) {
 	c := newCluster(t)
 	n1, n2 := c.join("n1", 2*time.Second), c.join("n2", 10*time.Second)
 	watch := c.Watch(t.Context())
-	g := must[state.Group](t)(n1.Take(t.Context(), state.Group{Name: "mail"}, 0, ""))
+	g := must[state.Group](t)(n1.Take(t.Context(), state.Group{Name: "mail"}, state.Claim{}))
 	deadline := n1.Deadline()
 	n1.Close() // as if it had died
 	s := await(t, watch, "the end of n1's lease", func(s state.Snapshot) bool { _, gone := s.Gone["n1"]; return gone })
@@ -274,7 +274,7 @@ func TestLostNodeIsTakenOver(t *testing.T) {
 	if s.Groups["mail"].Rev != g.Rev || s.Nodes["n1"].Name != "" {
 		t.Errorf("got %+v", s)
 	}
-	taken := must[state.Group](t)(n2.Take(t.Context(), s.Groups["mail"], 0, "n1 is lost"))
+	taken := must[state.Group](t)(n2.Take(t.Context(), s.Groups["mail"], state.Claim{Why: "n1 is lost"}))
 	if taken.Epoch != 2 || taken.Former != "n1" {
 		t.Errorf("taken: %+v", taken)
 	}
@@ -289,7 +289,7 @@ func TestLostNodeIsTakenOver(t *testing.T) {
 func TestDaemonComesBackOnTheSameBoot(t *testing.T) {
 	c := newCluster(t)
 	former := c.join("n1", 60*time.Second)
-	g := must[state.Group](t)(former.Take(t.Context(), state.Group{Name: "mail"}, 0, ""))
+	g := must[state.Group](t)(former.Take(t.Context(), state.Group{Name: "mail"}, state.Claim{}))
 	if _, err := c.Join(t.Context(), state.Node{Name: "n1", Boot: "boot2"}, state.Term{TTL: 5 * time.Second}); !errors.Is(err, state.ErrPresent) {
 		t.Errorf("after a reboot within the lease, or on another machine: %v", err)
 	}
@@ -304,7 +304,7 @@ func TestDaemonComesBackOnTheSameBoot(t *testing.T) {
 	if err != nil || ttl.TTL != -1 {
 		t.Errorf("the former lease lives: %+v, %v", ttl, err)
 	}
-	taken := must[state.Group](t)(n.Take(t.Context(), g, 0, "cleaned up"))
+	taken := must[state.Group](t)(n.Take(t.Context(), g, state.Claim{Why: "cleaned up"}))
 	if taken.Epoch != 2 || len(taken.Moves) != 0 {
 		t.Errorf("taken: %+v", taken)
 	}

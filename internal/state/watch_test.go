@@ -181,7 +181,7 @@ func TestUnreadableRecordsAreToldAndTakenByNobody(t *testing.T) {
 		}
 		t.Log(fault)
 	}
-	if _, err := n.Take(t.Context(), state.Group{Name: "newer"}, 0, ""); !errors.Is(err, state.ErrFormat) {
+	if _, err := n.Take(t.Context(), state.Group{Name: "newer"}, state.Claim{}); !errors.Is(err, state.ErrFormat) {
 		t.Errorf("a group whose record is of a newer mailha: %v", err)
 	}
 }
