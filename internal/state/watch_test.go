@@ -224,7 +224,7 @@ func TestWriteWhoseAnswerIsLost(t *testing.T) {
 	wire.HoldAnswers()
 	taken := make(chan state.Group, 1)
 	go func() {
-		g, err := n.Take(t.Context(), state.Group{Name: "mail"}, 0, "")
+		g, err := n.Take(t.Context(), state.Group{Name: "mail"}, state.Claim{})
 		if err != nil {
 			t.Error(err)
 		}
