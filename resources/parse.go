@@ -81,6 +81,9 @@ func (c *checker) readCluster(s *section) {
 	c.cluster.Margin = s.duration("margin", span{500 * time.Millisecond, 100 * time.Millisecond, time.Minute})
 	c.leaseHolds = len(c.problems) == before
 	c.cluster.OnQuorumLoss = choice(s, "on_quorum_loss", Release, Release, HoldIfAllPeersAgree)
+	if c.cluster.OnQuorumLoss == HoldIfAllPeersAgree {
+		s.problem(s.placeOf("on_quorum_loss"), `write "release"`, "on_quorum_loss = %q is not to be had yet: nodes do not ask one another", HoldIfAllPeersAgree)
+	}
 	c.cluster.MaxMoves = s.number("max_moves", 4, 0, 1000)
 	c.cluster.MovesWindow = s.duration("moves_window", span{time.Hour, time.Minute, 24 * time.Hour})
 	c.cluster.TLSDir = s.path("tls_dir", "/etc/mailha/tls")

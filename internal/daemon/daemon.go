@@ -21,6 +21,7 @@ import (
 	"github.com/mailha/mailha/internal/enrol"
 	"github.com/mailha/mailha/internal/failover"
 	"github.com/mailha/mailha/internal/kinds"
+	"github.com/mailha/mailha/internal/metrics"
 	"github.com/mailha/mailha/internal/quorum"
 	"github.com/mailha/mailha/internal/state"
 	"github.com/mailha/mailha/internal/survey"
@@ -90,7 +91,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	status := newNotifier()
 	feed := api.NewFeed()
+	meter := metrics.New(d.Version).WithProcess()
 	engine := failover.New(failover.Config{
+		Meter:   meter,
 		Node:    state.Node{Name: node.Name, Boot: boot, Version: d.Version},
 		Cluster: cluster, Types: d.Types, Store: store, Units: units, StateDir: d.StateDir, Log: d.Log,
 		Drop: vip.Drop, Alive: status.alive, Present: status.present, Seen: feed.Set, Witness: node.Witness,
@@ -102,8 +105,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 			return string(data), err
 		},
 	})
+	meter.Add(measured(engine, store))
 	server := api.New(api.Options{Node: node.Name, Version: d.Version, Store: store, Snapshot: feed.Latest, Cluster: engine.Cluster,
-		Survey: survey.State, Kinds: kinds.Of(d.Types), Log: d.Log})
+		Survey: survey.State, Kinds: kinds.Of(d.Types), Metrics: meter.Handler(), Log: d.Log})
 	l, err := api.Listen(ctx, api.Socket, api.SocketGroup)
 	if err != nil {
 		return err
@@ -117,6 +121,27 @@ func (d *Daemon) Run(ctx context.Context) error {
 	status.stopping()
 	stop()
 	return errors.Join(err, <-served, failure(ctx))
+}
+
+// measured is what a scrape asks for.
+func measured(e *failover.Engine, store *state.Store) metrics.Node {
+	return metrics.Node{
+		Report: e.Report,
+		Held: func() ([]vip.Holding, error) {
+			const patience = time.Second
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			defer cancel()
+			return vip.Owned(ctx)
+		},
+		Lease: func() (time.Duration, bool) {
+			s := e.Session()
+			if s == nil {
+				return 0, false
+			}
+			return s.Deadline().Sub(store.Time().Now()), true
+		},
+		Quorum: func() bool { return e.Snapshot().Stale == nil },
+	}
 }
 
 // failure is why the daemon had to end by itself; nil: it was told to.

@@ -60,6 +60,8 @@ type Engine struct {
 	snapshot atomic.Pointer[state.Snapshot]
 	cluster  atomic.Pointer[resources.Cluster]
 
+	report atomic.Pointer[state.Report]
+
 	mu     sync.Mutex
 	tokens map[string]chan struct{} // by resource
 
@@ -96,6 +98,14 @@ func (e *Engine) Snapshot() state.Snapshot {
 
 // Cluster is the configuration that the loop runs.
 func (e *Engine) Cluster() *resources.Cluster { return e.cluster.Load() }
+
+// Report is how the resources on this node were a moment ago.
+func (e *Engine) Report() state.Report {
+	if r := e.report.Load(); r != nil {
+		return *r
+	}
+	return state.Report{}
+}
 
 // Session is the node's presence; nil while it has none.
 func (e *Engine) Session() *state.Session { return e.session.Load() }

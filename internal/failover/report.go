@@ -79,6 +79,7 @@ func (e *Engine) account() state.Report {
 	for _, name := range slices.Sorted(maps.Keys(e.standby)) {
 		add(e.standby[name].tenure)
 	}
+	e.report.Store(&r)
 	return r
 }
 

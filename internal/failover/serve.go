@@ -45,6 +45,7 @@ func (e *Engine) serve(ctx context.Context, session *state.Session, snapshots <-
 		session.Close()
 		<-guarded
 		t.reporter.wait()
+		e.report.Store(nil)
 	}()
 
 	const each = 500 * time.Millisecond

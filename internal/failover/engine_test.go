@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package failover
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mailha/mailha/agents"
+	"github.com/mailha/mailha/internal/quorum"
+	"github.com/mailha/mailha/internal/quorum/quorumtest"
+	"github.com/mailha/mailha/internal/state"
+	"github.com/mailha/mailha/resources"
+)
+
+func all() []string { return []string{"n1", "n2", "n3"} }
+
+func mail(nodes ...string) resources.Group {
+	if len(nodes) == 0 {
+		nodes = all()
+	}
+	return groupOf("mail", nodes, thingOf("vip"), thingOf("mta", "vip"))
+}
+
+func TestEngines(t *testing.T) {
+	before := runtime.NumGoroutine()
+	t.Run("etcd", func(t *testing.T) {
+		cfg := quorumtest.Config(t, "n1")
+		if err := quorum.Found(t.Context(), cfg); err != nil {
+			t.Fatal(err)
+		}
+		quorumtest.Start(t, cfg)
+		etcd := cfg.Client
+		for _, tt := range []struct {
+			name   string
+			groups []resources.Group
+			run    func(*cluster)
+		}{
+			{"OperatorMoves", []resources.Group{mail(), groupOf("web", []string{"n2", "n1"}, thingOf("w"))}, operatorMoves},
+			{"PowerCut", []resources.Group{mail()}, powerCut},
+			{"DaemonKilled", []resources.Group{mail("n1")}, daemonKilled},
+			{"LeaseLost", []resources.Group{mail()}, leaseLost},
+			{"Resources", []resources.Group{mail()}, resourceWishes},
+			{"StopFails", []resources.Group{mail()}, stopFails},
+			{"StartFails", []resources.Group{mail("n1", "n2")}, startFails},
+			{"StopsForGood", []resources.Group{groupOf("mail", all(), onFailure(resources.OnFailureStop, thingOf("vip")), thingOf("mta"))}, stopsForGood},
+			{"Epoch", []resources.Group{mail()}, epoch},
+			{"Reload", []resources.Group{mail(), groupOf("web", all(), thingOf("w"))}, reload},
+			{"Maintenance", []resources.Group{mail()}, maintenance},
+			{"Warm", []resources.Group{groupOf("mail", all(), thingOf("vip"), warm(kindOf("mta", thingOf("mta"))), warm(kindOf("directory", thingOf("ldap"))))}, warmStandby},
+			{"AskedMovesAreFree", []resources.Group{mail()}, askedMovesAreFree},
+			{"Fenced", []resources.Group{mail()}, fenced},
+		} {
+			t.Run(tt.name, func(t *testing.T) {
+				t.Parallel()
+				c := newCluster(t, etcd, tt.groups...)
+				c.start(all()...)
+				tt.run(c)
+			})
+		}
+	})
+	for range 100 { // what ends by itself may take a moment
+		if runtime.NumGoroutine() <= before+2 {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	stacks := make([]byte, 1<<20)
+	t.Errorf("%d goroutines, %d before:\n%s", runtime.NumGoroutine(), before, stacks[:runtime.Stack(stacks, true)])
+}
+
+func operatorMoves(c *cluster) {
+	t := c.t
+	c.on("n1", "mail", "vip", "mta")
+	c.on("n2", "web", "w")
+	// Two at once, crosswise.
+	c.ask(state.Wish{Kind: state.Move, Group: "mail", Node: "n2"})
+	c.ask(state.Wish{Kind: state.Move, Group: "web", Node: "n1"})
+	took := c.on("n2", "mail", "vip", "mta")
+	c.on("n1", "web", "w")
+	t.Logf("two moves took %s", took)
+	c.until("the wishes are fulfilled", func(s state.Snapshot) bool { return len(s.Wishes) == 0 })
+	standby := c.ask(state.Wish{Kind: state.Standby, Node: "n2"})
+	c.on("n1", "mail", "vip", "mta")
+	c.takeBack(standby)
+	ban := c.ask(state.Wish{Kind: state.Ban, Group: "mail", Node: "n1"})
+	c.until("mail off n1", func(s state.Snapshot) bool {
+		g := s.Groups["mail"]
+		return g.Owner != "n1" && g.Phase == state.Running
+	})
+	c.takeBack(ban)
+	stop := c.ask(state.Wish{Kind: state.StopGroup, Group: "mail"})
+	c.until("mail is stopped", func(s state.Snapshot) bool { return s.Groups["mail"].Phase == state.Free && len(c.where("vip")) == 0 })
+	c.takeBack(stop)
+	c.until("mail runs", func(s state.Snapshot) bool { return s.Groups["mail"].Phase == state.Running })
+}
+
+func powerCut(c *cluster) {
+	c.on("n1", "mail", "vip", "mta")
+	c.power("n1")
+	took := c.on("n2", "mail", "vip", "mta")
+	if took > lease+margin+time.Second || took < lease*2/3 {
+		c.t.Errorf("taken over after %s", took)
+	}
+	c.t.Logf("taken over after %s", took)
+}
+
+func daemonKilled(c *cluster) {
+	c.on("n1", "mail", "vip", "mta")
+	n := c.nodes["n1"]
+	n.kill()
+	if len(c.where("vip")) != 1 {
+		c.t.Error("nothing should have happened yet")
+	}
+	time.Sleep(100 * time.Millisecond)
+	n.run()
+	c.until("it was cleaned up", func(state.Snapshot) bool { return c.happened("n1", "vip", "stop") == 1 })
+	c.until("it runs again", func(s state.Snapshot) bool {
+		return c.happened("n1", "vip", "start") == 2 && s.Groups["mail"].Phase == state.Running && s.Groups["mail"].Epoch == 2
+	})
+}
+
+func leaseLost(c *cluster) {
+	c.on("n1", "mail", "vip", "mta")
+	c.set("n1/mta/stop", fault{last: 100 * time.Millisecond})
+	n := c.nodes["n1"]
+	n.wire.Hold()
+	c.until("it let go", func(state.Snapshot) bool { return len(c.where("vip")) == 0 })
+	if c.happened("n1", "", "drop") == 0 {
+		c.t.Error("addresses were not dropped")
+	}
+	took := c.on("n2", "mail", "vip", "mta")
+	c.t.Logf("taken over %s after it had let go", took)
+	n.wire.Free()
+	c.until("n1 is back", func(s state.Snapshot) bool { return s.Nodes["n1"].Session != 0 })
+	c.ask(state.Wish{Kind: state.Move, Group: "mail", Node: "n1"})
+	c.on("n1", "mail", "vip", "mta")
+}
+
+func resourceWishes(c *cluster) {
+	c.on("n1", "mail", "vip", "mta")
+	c.ask(state.Wish{Kind: state.Restart, Resource: "vip"})
+	c.until("vip is restarted", func(s state.Snapshot) bool {
+		return c.happened("n1", "vip", "start") == 2 && len(s.Wishes) == 0 && len(c.where("vip")) == 1
+	})
+	stop := c.ask(state.Wish{Kind: state.Stop, Resource: "vip"})
+	c.until("vip is stopped", func(s state.Snapshot) bool { return len(c.where("vip")) == 0 })
+	c.until("and told", func(s state.Snapshot) bool {
+		return slices.ContainsFunc(s.Reports["n1"].Resources, func(r state.ResourceReport) bool {
+			return r.Name == "vip" && r.Phase == state.ResourceStopped
+		})
+	})
+	c.takeBack(stop)
+	c.on("n1", "mail", "vip", "mta")
+	if c.happened("n1", "mta", "start") != 1 || c.happened("n1", "mta", "stop") != 0 {
+		c.t.Error("mta was touched")
+	}
+	// It fails until the group goes elsewhere.
+	for i := range 3 {
+		c.until("vip runs on n1", func(state.Snapshot) bool { return strings.Join(c.where("vip"), " ") == "n1" })
+		c.fail("n1", "vip")
+		c.until("it was noticed", func(s state.Snapshot) bool { return len(s.Groups["mail"].Failures) == i+1 })
+	}
+	c.on("n2", "mail", "vip", "mta")
+}
+
+func stopFails(c *cluster) {
+	c.on("n1", "mail", "vip", "mta")
+	c.set("n1/vip/stop", fault{err: errors.New("it does not go")})
+	c.ask(state.Wish{Kind: state.Move, Group: "mail", Node: "n2"})
+	c.until("mail has failed", func(s state.Snapshot) bool { return s.Groups["mail"].Phase == state.Failed })
+	if why := c.snapshot().Groups["mail"].Why; !strings.Contains(why, "vip could not be stopped: it does not go") {
+		c.t.Error(why)
+	}
+	time.Sleep(2500 * time.Millisecond)
+	if g := c.snapshot().Groups["mail"]; g.Owner != "n1" || g.Phase != state.Failed {
+		c.t.Errorf("%+v", g)
+	}
+	c.heal()
+	c.on("n2", "mail", "vip", "mta")
+}
+
+func startFails(c *cluster) {
+	c.on("n1", "mail", "vip", "mta")
+	c.set("n2/mta/start", fault{err: errors.New("no licence")})
+	c.ask(state.Wish{Kind: state.Move, Group: "mail", Node: "n2"})
+	c.until("it was tried", func(state.Snapshot) bool { return c.happened("n2", "mta", "start") > 0 })
+	c.on("n1", "mail", "vip", "mta")
+	// Everywhere: what can run does, and the other is abandoned until it is forgiven.
+	c.set("*/mta/start", fault{err: errors.New("no licence")})
+	c.until("mta runs", func(state.Snapshot) bool { return len(c.where("mta")) == 1 })
+	c.fail("n1", "mta")
+	c.until("it is abandoned", func(s state.Snapshot) bool {
+		g := s.Groups["mail"]
+		fatal := slices.ContainsFunc(g.Failures, func(f state.Failure) bool { return f.Fatal && f.Node == "n1" })
+		return fatal && g.Phase == state.Running && len(c.where("vip")) == 1 && len(c.where("mta")) == 0
+	})
+	starts := c.happened("n1", "mta", "start") + c.happened("n2", "mta", "start")
+	time.Sleep(time.Second)
+	if now := c.happened("n1", "mta", "start") + c.happened("n2", "mta", "start"); now != starts {
+		c.t.Errorf("it is tried again and again: %d, %d", starts, now)
+	}
+	c.heal()
+	if _, err := c.store.Forgive(c.t.Context(), c.snapshot().Groups["mail"], "", "root"); err != nil {
+		c.t.Fatal(err)
+	}
+	c.until("mta runs again", func(s state.Snapshot) bool {
+		return len(c.where("mta")) == 1 && s.Groups["mail"].Phase == state.Running
+	})
+}
+
+func stopsForGood(c *cluster) {
+	c.on("n1", "mail", "vip", "mta")
+	c.fail("n1", "vip")
+	c.until("it was noticed", func(s state.Snapshot) bool { return len(s.Groups["mail"].Failures) == 1 && len(c.where("vip")) == 0 })
+	time.Sleep(1500 * time.Millisecond)
+	if g := c.snapshot().Groups["mail"]; len(c.where("vip")) != 0 || g.Owner != "n1" || c.happened("n1", "vip", "start") != 1 {
+		c.t.Errorf("%+v, %v", g, c.where("vip"))
+	}
+	c.ask(state.Wish{Kind: state.Restart, Resource: "vip"})
+	c.on("n1", "mail", "vip", "mta")
+	if f := c.snapshot().Groups["mail"].Failures; len(f) > 0 {
+		c.until("its failure is forgotten", func(s state.Snapshot) bool { return len(s.Groups["mail"].Failures) == 0 })
+	}
+}
+
+func epoch(c *cluster) {
+	c.on("n1", "mail", "vip", "mta")
+	c.set("n2/mta/start", fault{err: fmt.Errorf("%w", &agents.EpochError{Own: 2, Marked: 41, Node: "n9"})})
+	c.ask(state.Wish{Kind: state.Move, Group: "mail", Node: "n2"})
+	c.until("the epoch is raised", func(s state.Snapshot) bool { return s.Groups["mail"].Epoch == 42 && s.Groups["mail"].Owner == "n2" })
+	c.heal()
+	// A start under 42 that was on its way may have met the fault once more.
+	c.until("mail runs", func(s state.Snapshot) bool { return s.Groups["mail"].Phase == state.Running })
+}
+
+func reload(c *cluster) {
+	t := c.t
+	c.on("n1", "mail", "vip", "mta")
+	c.on("n1", "web", "w")
+	web := groupOf("web", all(), thingOf("w"))
+	// Only the list of nodes: nothing is touched.
+	c.load("nodes", c.file(groupOf("mail", []string{"n1", "n2"}, thingOf("vip"), thingOf("mta", "vip")), web))
+	c.load1("a bad one", nil)
+	hard := thingOf("mta", "vip")
+	hard.Params = map[string]string{"hard": "x"}
+	c.load1("hard", c.file(groupOf("mail", []string{"n1", "n2"}, thingOf("vip"), hard), web))
+	c.until("mta is restarted", func(state.Snapshot) bool { return c.happened("n1", "mta", "start") == 2 && len(c.where("mta")) == 1 })
+	soft := hard
+	soft.Params = map[string]string{"hard": "x", "soft": "y"}
+	c.load1("soft", c.file(groupOf("mail", []string{"n1", "n2"}, thingOf("vip"), soft), web))
+	c.until("mta is reloaded", func(state.Snapshot) bool { return c.happened("n1", "mta", "reload") == 1 })
+	// In the middle of a move, and a group less and one more.
+	c.set("n1/mta/stop", fault{last: 500 * time.Millisecond})
+	c.ask(state.Wish{Kind: state.Move, Group: "mail", Node: "n2"})
+	c.until("it is stopping", func(s state.Snapshot) bool { return s.Groups["mail"].Phase == state.Stopping })
+	c.load1("groups", c.file(groupOf("mail", []string{"n1", "n2"}, thingOf("vip"), hard), groupOf("news", all(), thingOf("n"))))
+	c.on("n2", "mail", "vip", "mta")
+	c.until("news runs", func(s state.Snapshot) bool { return s.Groups["news"].Phase == state.Running })
+	c.until("web is gone", func(s state.Snapshot) bool { return s.Groups["web"].Phase == state.Free && len(c.where("w")) == 0 })
+	if c.happened("n1", "vip", "start") != 1 || c.happened("n1", "vip", "stop") != 1 || c.happened("n1", "w", "start") != 1 {
+		t.Error("something was touched that nobody asked for")
+	}
+}
+
+// load1 loads another file once the former has arrived at the operator.
+func (c *cluster) load1(text string, f *resources.Cluster) {
+	c.t.Helper()
+	rev := c.snapshot().Config.Rev
+	time.Sleep(100 * time.Millisecond)
+	if now := c.snapshot().Config.Rev; now != rev {
+		rev = now
+	}
+	c.load(text, f)
+}
+
+func maintenance(c *cluster) {
+	c.on("n1", "mail", "vip", "mta")
+	w := c.ask(state.Wish{Kind: state.Maintenance, Until: time.Now().Add(2 * time.Second)})
+	c.until("all know", func(s state.Snapshot) bool { return s.Revision >= w.Rev })
+	time.Sleep(100 * time.Millisecond)
+	c.fail("n1", "vip")
+	c.ask(state.Wish{Kind: state.Move, Group: "mail", Node: "n2"})
+	c.until("it is told", func(s state.Snapshot) bool {
+		return slices.ContainsFunc(s.Reports["n1"].Resources, func(r state.ResourceReport) bool {
+			return r.Name == "vip" && r.Phase == state.ResourceDegraded
+		})
+	})
+	if c.happened("n1", "vip", "stop")+c.happened("n1", "mta", "stop") > 0 {
+		c.t.Error("something was touched")
+	}
+	c.on("n2", "mail", "vip", "mta")
+	if time.Now().Before(w.Until) {
+		c.t.Error("before it had ended")
+	}
+	events, err := c.store.Events(c.t.Context(), 100)
+	if err != nil || !slices.ContainsFunc(events, func(e state.Event) bool {
+		return strings.Contains(e.What, "ended maintenance: its time is over")
+	}) {
+		c.t.Errorf("%v, %+v", err, events)
+	}
+}
+
+func warmStandby(c *cluster) {
+	everywhere := func() bool {
+		return strings.Join(c.where("mta"), " ") == "n1 n2 n3" && strings.Join(c.where("ldap"), " ") == "n1 n2 n3"
+	}
+	promoted := func(node string) bool {
+		is := false
+		c.world.on(node, "ldap", func(th *thing) { is = th.promoted })
+		return is
+	}
+	c.on("n1", "mail", "vip")
+	c.until("it is warm", func(state.Snapshot) bool { return everywhere() && promoted("n1") })
+	if g := c.snapshot().Groups["mail"]; g.Phase != state.Running {
+		c.t.Errorf("%+v", g)
+	}
+	took := time.Now()
+	c.ask(state.Wish{Kind: state.Move, Group: "mail", Node: "n2"})
+	c.on("n2", "mail", "vip")
+	c.t.Logf("a warm move took %s", time.Since(took))
+	if !everywhere() || !promoted("n2") || promoted("n1") || c.happened("n1", "mta", "stop")+c.happened("n2", "mta", "start") != 1 {
+		c.t.Error("it was not warm")
+	}
+	c.fail("n2", "mta") // started again by the one who has started it
+	c.until("mta is mended", func(state.Snapshot) bool { return everywhere() })
+	c.fail("n2", "ldap")
+	c.until("ldap is mended", func(s state.Snapshot) bool {
+		return everywhere() && promoted("n2") && s.Groups["mail"].Phase == state.Running
+	})
+	standby := c.ask(state.Wish{Kind: state.Standby, Node: "n2"})
+	c.on("n1", "mail", "vip")
+	c.until("n2 is empty", func(state.Snapshot) bool { return strings.Join(c.where("ldap"), " ") == "n1 n3" })
+	c.takeBack(standby)
+	c.until("it is warm", func(state.Snapshot) bool { return everywhere() && promoted("n1") })
+	// Cold from now on, and warm again.
+	c.load("cold", c.file(groupOf("mail", all(), thingOf("vip"), kindOf("mta", thingOf("mta")), warm(kindOf("directory", thingOf("ldap"))))))
+	c.until("mta is cold", func(s state.Snapshot) bool {
+		return strings.Join(c.where("mta"), " ") == "n1" && s.Groups["mail"].Phase == state.Running
+	})
+	time.Sleep(200 * time.Millisecond)
+	c.load("first", nil)
+	c.until("it is warm", func(state.Snapshot) bool { return everywhere() })
+	if f := c.snapshot().Groups["mail"].Failures; len(f) > 1 { // that of ldap
+		c.t.Errorf("%+v", f)
+	}
+}
+
+func askedMovesAreFree(c *cluster) {
+	c.on("n1", "mail", "vip", "mta")
+	for i := range 6 {
+		to := []string{"n2", "n3"}[i%2]
+		c.ask(state.Wish{Kind: state.Move, Group: "mail", Node: to})
+		c.on(to, "mail", "vip", "mta")
+		c.until("the wish is fulfilled", func(s state.Snapshot) bool { return len(s.Wishes) == 0 })
+	}
+	if moves := c.snapshot().Groups["mail"].Moves; len(moves) != 0 {
+		c.t.Errorf("%v", moves)
+	}
+	c.power("n3")
+	c.on("n1", "mail", "vip", "mta")
+}
+
+func fenced(c *cluster) {
+	c.on("n1", "mail", "vip", "mta")
+	c.set("n1/vip/stop", fault{err: errors.New("it does not go")})
+	c.ask(state.Wish{Kind: state.Move, Group: "mail", Node: "n2"})
+	c.until("mail has failed", func(s state.Snapshot) bool { return s.Groups["mail"].Phase == state.Failed })
+	c.power("n1")
+	c.until("n1 is gone", func(s state.Snapshot) bool { _, is := s.Nodes["n1"]; return !is })
+	time.Sleep(time.Second)
+	if g := c.snapshot().Groups["mail"]; g.Owner != "n1" {
+		c.t.Errorf("taken over though its stop had failed: %+v", g)
+	}
+	c.ask(state.Wish{Kind: state.Fenced, Node: "n1"})
+	c.on("n2", "mail", "vip", "mta")
+}
