@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -26,21 +27,27 @@ type target struct {
 }
 
 // owns says whether the mount is of the device. File systems such as btrfs have a
-// number of their own in the list of mounts, and only the source tells the device.
-func (t target) owns(m mount) bool {
-	if slices.Contains(t.numbers, m.number) || t.path != "" && m.source == t.path {
+// number of their own in the list of mounts, and only the source tells the device. A
+// source is what it is called below that root directory: in a container, another
+// device may have the same name.
+func (t target) owns(m mount, root string) bool {
+	if slices.Contains(t.numbers, m.number) {
 		return true
 	}
-	if unix.Major(m.number) != 0 || !filepath.IsAbs(m.source) || len(t.numbers) == 0 {
+	if len(t.numbers) == 0 { // its node is gone, and nobody noted its number
+		return root == "" && t.path != "" && m.source == t.path
+	}
+	// A source elsewhere may be on a file system that hangs.
+	if unix.Major(m.number) != 0 || !strings.HasPrefix(m.source, "/dev/") {
 		return false
 	}
-	number, err := blockNumber(m.source)
+	number, err := blockNumber(root + m.source)
 	return err == nil && slices.Contains(t.numbers, number)
 }
 
 // owned are those of the mounts that are of the device.
-func (t target) owned(all []mount) []mount {
-	return slices.DeleteFunc(slices.Clone(all), func(m mount) bool { return !t.owns(m) })
+func (t target) owned(all []mount, root string) []mount {
+	return slices.DeleteFunc(slices.Clone(all), func(m mount) bool { return !t.owns(m, root) })
 }
 
 func (t *target) know(number uint64) {

@@ -112,11 +112,11 @@ func (a *Agent) Validate(ctx context.Context, depth agents.Depth) error {
 	const patience = 5 * time.Second
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	return bounded(ctx, "look at "+a.Device.path(), func() error { return a.fits() })
+	return bounded(ctx, "look at "+a.Device.path(), func() error { return a.fits(ctx) })
 }
 
 // fits says whether this node could mount it.
-func (a *Agent) fits() error {
+func (a *Agent) fits(ctx context.Context) error {
 	if err := ownNamespace(); err != nil {
 		return err
 	}
@@ -140,13 +140,13 @@ func (a *Agent) fits() error {
 	case err != nil || os.Geteuid() != 0:
 		return err
 	}
-	_, _, err = a.kind()
+	_, _, err = a.kind(ctx)
 	return err
 }
 
 // kind is the type to mount as, with what the device tells.
-func (a *Agent) kind() (string, super, error) {
-	s, err := readSuper(a.Device.path())
+func (a *Agent) kind(ctx context.Context) (string, super, error) {
+	s, err := a.helpers.super(ctx, a.Device.path())
 	switch {
 	case err != nil:
 		return "", s, err

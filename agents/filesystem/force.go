@@ -19,6 +19,7 @@ type force struct {
 	a         *Agent
 	killAt    time.Time
 	asked     map[int]uint64 // who got SIGTERM, by PID with the start time
+	ended     int            // signals that were sent
 	killed    bool
 	afterKill int // rounds
 }
@@ -73,7 +74,7 @@ func (f *force) apply(ctx context.Context, t target, in marks, spaces []space) e
 		if err := u.Signal(sig); err != nil {
 			return err
 		}
-		f.a.log.Warn("ended a process that used the file system", "process", u.Process.String(), "signal", unix.SignalName(sig), "used", u.how)
+		f.tell(u, sig)
 		sent = append(sent, u.Process)
 	}
 	wait := time.Until(f.killAt)
@@ -86,6 +87,18 @@ func (f *force) apply(ctx context.Context, t target, in marks, spaces []space) e
 		_ = p.Wait(brief) // who is still there shows in the next round
 	}
 	return nil
+}
+
+// tell keeps the log short where somebody comes back all the time.
+func (f *force) tell(u user, sig unix.Signal) {
+	const most = 20
+	f.ended++
+	switch {
+	case f.ended < most:
+		f.a.log.Warn("ended a process that used the file system", "process", u.Process.String(), "signal", unix.SignalName(sig), "used", u.how)
+	case f.ended == most:
+		f.a.log.Warn("more processes used the file system, or came back; they are ended as well")
+	}
 }
 
 func pause(ctx context.Context, d time.Duration) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -34,10 +35,10 @@ func (a *Agent) see(t target) (sight, error) {
 }
 
 func sightOf(all []mount, t target) sight {
-	s := sight{all: all, owned: t.owned(all)}
+	s := sight{all: all, owned: t.owned(all, "")}
 	if m, ok := top(all, t.dir); ok {
 		s.there = &m
-		s.placed = t.owns(m)
+		s.placed = t.owns(m, "")
 	}
 	for _, m := range s.owned {
 		if m.point != t.dir {
@@ -51,7 +52,7 @@ func sightOf(all []mount, t target) sight {
 
 // Monitor looks whether the file system is mounted and works.
 func (a *Agent) Monitor(ctx context.Context, depth agents.Depth) error {
-	t, err := a.target()
+	t, err := a.target(ctx)
 	if err != nil {
 		return err
 	}
@@ -75,7 +76,20 @@ func (a *Agent) Monitor(ctx context.Context, depth agents.Depth) error {
 	if err := a.probe(ctx, t, depth); err != nil {
 		return err
 	}
+	if state == nil && strings.HasPrefix(s.there.kind, "ext") {
+		return a.faultless(ctx, t)
+	}
 	return state
+}
+
+// faultless asks the superblock whether the kernel has come upon errors that it went
+// on in spite of: errors=continue, which is the default of ext4(5).
+func (a *Agent) faultless(ctx context.Context, t target) error {
+	s, err := a.helpers.super(ctx, t.path)
+	if err != nil || !s.faulty {
+		return nil // the device may be gone under that name; what was written came back
+	}
+	return fmt.Errorf("%w: the kernel has noted errors in the file system on %s (see dmesg); the next start has it checked unless fsck=no", agents.ErrDegraded, t.dir)
 }
 
 // absent tells what is cleanly stopped from what only seems so.

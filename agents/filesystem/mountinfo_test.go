@@ -49,6 +49,10 @@ func TestMountinfo(t *testing.T) {
 	if s := sightOf(all, target{path: "/dev/none", dir: "/srv/b"}); s.placed || s.there == nil || len(s.owned) > 0 {
 		t.Errorf("another device: %+v", s)
 	}
+	// The same name may be another device's, in a container or later.
+	if s := sightOf(all, target{path: "/dev/sda1", dir: "/srv/a", numbers: []uint64{unix.Mkdev(8, 1)}}); len(s.owned) > 0 {
+		t.Errorf("another device of the same name: %+v", s)
+	}
 	// A name alone tells a device whose node is gone.
 	if s := sightOf(all, target{path: "/dev/sda1", dir: "/elsewhere"}); len(s.owned) != 2 || s.there != nil {
 		t.Errorf("by its name: %+v", s)

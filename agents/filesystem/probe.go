@@ -42,7 +42,6 @@ func (a *Agent) probe(ctx context.Context, t target, depth agents.Depth) error {
 	if err != nil {
 		return err
 	}
-	const block = 4096 // what every device can read at once
 	text := fmt.Sprintf("mailha %s on %s at %s\n", a.env.Instance, host, time.Now().UTC().Format(time.RFC3339Nano))
 	text += strings.Repeat(".", max(block-len(text), 0))
 	if !a.Options.readOnly() {

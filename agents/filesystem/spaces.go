@@ -47,7 +47,7 @@ func (t target) spaces() []space {
 		if !seen {
 			i = -1
 			if all, err := mounts(filepath.Base(dir)); err == nil {
-				if owned := t.owned(all); len(owned) > 0 {
+				if owned := t.owned(all, dir+"/root"); len(owned) > 0 {
 					i = len(found)
 					found = append(found, space{pid: pid, owned: owned, all: all})
 				}

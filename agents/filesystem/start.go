@@ -58,7 +58,7 @@ func (a *Agent) start(ctx context.Context) error {
 	if err := a.vacant(ctx, t, s); err != nil {
 		return err
 	}
-	kind, sb, err := a.kind()
+	kind, sb, err := a.kind(ctx)
 	if err != nil {
 		return err
 	}
@@ -209,7 +209,7 @@ func (a *Agent) check(ctx context.Context, s super) error {
 
 // mount has mount(8) do it, which knows how each option is told to the kernel.
 func (a *Agent) mount(ctx context.Context, t target, kind string, s super) error {
-	before, protected := readMMP(t.path, s)
+	before, protected := a.helpers.mmp(ctx, t.path, s)
 	if wait := before.wait(); protected && wait > 0 {
 		a.log.Warn("multi-mount protection has the mark of a node that did not unmount; the kernel waits whether it lives", "node", before.node, "for", wait)
 		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < wait {
@@ -226,7 +226,7 @@ func (a *Agent) mount(ctx context.Context, t target, kind string, s super) error
 	}
 	_, err := a.helpers.run(ctx, nil, "mount", append(args, t.path, t.dir)...)
 	if err != nil {
-		if after, ok := readMMP(t.path, s); ok && protected {
+		if after, ok := a.helpers.mmp(ctx, t.path, s); ok && protected {
 			if owner := rival(before, after); owner != "" {
 				return fmt.Errorf("another node has %s mounted: %s; its multi-mount protection refuses a second mount", t.path, owner)
 			}

@@ -38,7 +38,7 @@ func (a *Agent) Stop(ctx context.Context) error {
 }
 
 func (a *Agent) stop(ctx context.Context) error {
-	t, err := a.target()
+	t, err := a.target(ctx)
 	if err != nil {
 		return err
 	}
@@ -104,7 +104,7 @@ func (a *Agent) endLeft(ctx context.Context) error {
 // vacate unmounts the device everywhere on this node, ends who uses it, and returns nil
 // once the kernel says that it is free.
 func (a *Agent) vacate(ctx context.Context, t target) error {
-	var last error // why the device was not free when it was last tried, with time left
+	last := errors.New("there was no time to try") // why the device was not free when it was last tried, with time left
 	hung := ""
 	force := a.newForce(ctx)
 	for round := 0; ; round++ {
@@ -133,9 +133,9 @@ func (a *Agent) vacate(ctx context.Context, t target) error {
 			}
 		}
 		if errors.Is(err, errStuck) {
-			return err
+			return fmt.Errorf("%s is not free, and its device does not answer: %w", t.path, err)
 		}
-		if ctx.Err() == nil || last == nil {
+		if ctx.Err() == nil || round == 0 {
 			last = err
 		}
 		if err := a.freeLoops(ctx, in); err != nil {
@@ -183,7 +183,7 @@ func (a *Agent) unmountOwn(ctx context.Context, t target, s sight, lazily bool) 
 			}
 			continue
 		}
-		if !t.owns(m) {
+		if !t.owns(m, "") {
 			a.log.Warn("unmounted what was mounted inside", "directory", m.point, "source", m.source)
 			continue
 		}
@@ -264,7 +264,7 @@ func (a *Agent) whoHas(ctx context.Context, t target) string {
 	if holders := holders(t); holders != "" {
 		return holders
 	}
-	return "no process uses it: look for swap files, loop devices, NFS exports and mount namespaces without processes, and for a file system that was unmounted while it was frozen"
+	return "no process uses it: look for swap files, loop devices, NFS exports and mount namespaces without processes; one that was unmounted while it was frozen has to be mounted again on this very node and thawed (fsfreeze -u)"
 }
 
 // holders are devices that were made of this one, by sysfs.

@@ -4,14 +4,11 @@ package filesystem
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"fmt"
-	"os"
 	"strings"
 	"time"
-	"unsafe"
-
-	"golang.org/x/sys/unix"
 )
 
 // super is what the first blocks of a device tell of its file system. Only what this
@@ -79,7 +76,6 @@ const (
 	mmpMagic = 0x004D4D50
 	mmpClean = 0xFF4D4D50
 	mmpFsck  = 0xE24D4D50
-	mmpBytes = 4096 // of the block; more than there is of it
 )
 
 func parseMMP(data []byte) (mmp, bool) {
@@ -116,46 +112,36 @@ func (m mmp) wait() time.Duration {
 	return 2 * min(2*interval+time.Second, interval+time.Minute)
 }
 
-// readDevice reads past what the node remembers of the device, which another node may
-// have written meanwhile. Offset and length are multiples of 512.
-func readDevice(path string, offset int64, length int) ([]byte, error) {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_DIRECT, 0)
-	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: path, Err: err}
-	}
-	defer unix.Close(fd)
-	buf := aligned(length)
-	n, err := unix.Pread(fd, buf, offset)
+// read reads past what the node remembers of the device, which another node may have
+// written meanwhile. Offset and length are multiples of block. It is dd(1) that waits
+// for a device that does not answer.
+func (h helpers) read(ctx context.Context, path string, offset int64, length int) ([]byte, error) {
+	out, err := h.run(ctx, nil, "dd", "if="+path, fmt.Sprintf("bs=%d", block), fmt.Sprintf("skip=%d", offset/block),
+		fmt.Sprintf("count=%d", length/block), "iflag=direct,fullblock", "status=none")
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
-	return buf[:n], nil
+	return []byte(out), nil
 }
 
-// aligned is memory that O_DIRECT takes: open(2).
-func aligned(length int) []byte {
-	const page = 4096
-	buf := make([]byte, length+page)
-	skip := (page - int(uintptr(unsafe.Pointer(&buf[0]))%page)) % page
-	return buf[skip : skip+length]
-}
+// block is what every device can read at once, in bytes.
+const block = 4096
 
-func readSuper(path string) (super, error) {
-	data, err := readDevice(path, 0, superBytes)
+func (h helpers) super(ctx context.Context, path string) (super, error) {
+	data, err := h.read(ctx, path, 0, superBytes)
 	if err != nil {
 		return super{}, err
 	}
 	return parseSuper(data), nil
 }
 
-// readMMP is false without multi-mount protection.
-func readMMP(path string, s super) (mmp, bool) {
+// mmp is false without multi-mount protection.
+func (h helpers) mmp(ctx context.Context, path string, s super) (mmp, bool) {
 	if s.mmp == 0 {
 		return mmp{}, false
 	}
-	const sector = 4096
-	at := s.mmp / sector * sector // blocks of 1 kB need not begin where O_DIRECT may
-	data, err := readDevice(path, at, 2*mmpBytes)
+	at := s.mmp / block * block // blocks of 1 kB need not begin where O_DIRECT may
+	data, err := h.read(ctx, path, at, 2*block)
 	if err != nil || int64(len(data)) < s.mmp-at {
 		return mmp{}, false
 	}

@@ -58,7 +58,7 @@ func TestSuper(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			file := image(t, tt.commands...)
 			got := parseSuper(head(t, file))
-			protection, ok := readMMP(file, got)
+			protection, ok := newHelpers("test").mmp(t.Context(), file, got)
 			if ok != tt.mmp || ok && (protection.seq != mmpClean || protection.wait() != 0) {
 				t.Errorf("multi-mount protection: %+v, %t", protection, ok)
 			}

@@ -74,12 +74,12 @@ func (t target) marks(s sight) marks {
 	m := marks{devices: slices.Clone(t.numbers), mounts: map[int]bool{}}
 	for _, o := range withNested(s.all, s.owned) {
 		m.mounts[o.id] = true
-		if t.owns(o) && !slices.Contains(m.devices, o.number) {
+		if t.owns(o, "") && !slices.Contains(m.devices, o.number) {
 			m.devices = append(m.devices, o.number) // with btrfs not the device's own
 		}
 	}
 	// The number of a file system that is gone may be another's now.
-	another := func(o mount) bool { return o.number == t.files && !t.owns(o) }
+	another := func(o mount) bool { return o.number == t.files && !t.owns(o, "") }
 	if t.files != 0 && !slices.ContainsFunc(s.all, another) {
 		m.devices = append(m.devices, t.files)
 	}

@@ -76,7 +76,7 @@ func TestOnEtcd(t *testing.T) {
 		}
 		defer n.Close()
 		if name == "n1" {
-			g, err := n.Take(ctx, state.Group{Name: "mx"}, 0, "first start")
+			g, err := n.Take(ctx, state.Group{Name: "mx"}, state.Claim{Why: "first start"})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -26,6 +26,7 @@ func TestStartFilesystem(t *testing.T) {
 		c             call
 		code          int
 		reason, log   string
+		well          int // a monitor at depth 20
 	}{
 		{name: "something else on the directory", r: fileSystem(), arrange: "mount -t tmpfs other " + dataDir, undo: "umount " + dataDir, code: generic, reason: "something else is mounted on " + dataDir},
 		{name: "device mounted elsewhere", r: fileSystem(), arrange: "mkdir " + other + "; mount " + lab.DiskPath + " " + other, undo: "umount " + other, code: generic, reason: "is mounted on " + other},
@@ -53,7 +54,7 @@ func TestStartFilesystem(t *testing.T) {
 		{name: "nothing on the device", r: onSecond, arrange: "wipefs -qa " + second, code: args, reason: "no file system"},
 
 		{name: "errors", r: onSecond, arrange: make2("", "debugfs -w -R 'ssv state 3' "+second+" 2>/dev/null"), log: "has noted errors"},
-		{name: "errors, and no check wanted", r: onSecond.set("fsck", "no"), arrange: make2("", "debugfs -w -R 'ssv state 3' "+second+" 2>/dev/null")},
+		{name: "errors, and no check wanted", r: onSecond.set("fsck", "no"), arrange: make2("", "debugfs -w -R 'ssv state 3' "+second+" 2>/dev/null"), well: degraded},
 		{name: "errors that need a person", r: onSecond, arrange: make2("", "debugfs -w -R 'clri <2>' "+second+" 2>/dev/null; debugfs -w -R 'ssv state 3' "+second+" 2>/dev/null"), code: generic, reason: "e2fsck -f " + second},
 		{name: "no journal, not clean", r: onSecond, arrange: make2("-O ^has_journal", "debugfs -w -R 'ssv state 0' "+second+" 2>/dev/null"), log: "no journal"},
 		{name: "checked always", r: onSecond.set("fsck", "yes"), arrange: make2("", "true"), log: "asked for"},
@@ -76,7 +77,8 @@ func TestStartFilesystem(t *testing.T) {
 				}
 				return
 			}
-			tt.r.monitor(t, n, 20)
+			tt.r.must(t, n, "monitor", call{interval: time.Minute, depth: 20}, tt.well)
+			tt.r.must(t, n, "monitor", recurring, success)
 			tt.r.stop(t, n)
 			tt.r.must(t, n, "monitor", call{}, notRunning)
 			bare(t, n)

@@ -104,6 +104,7 @@ os.chdir(\"/\"); os.close(os.open(\"/run/using\", os.O_CREAT)); os.chroot(\"`+da
 		{name: "deaf to SIGTERM", timeout: 10 * time.Second, script: user(`trap "" TERM; cd ` + dataDir + "; " + using + "while :; do sleep 1; done")},
 		{name: "suspended", timeout: 10 * time.Second, script: user("cd " + dataDir + "; " + using + "kill -STOP $$; sleep 300")},
 		{name: "comes back", timeout: 10 * time.Second, script: "systemd-run --quiet --unit=back -p Restart=always -p RestartSec=1ms -p StartLimitIntervalSec=0 -p WorkingDirectory=-" + dataDir + " sleep 300; sleep 0.3", after: "systemctl stop back"},
+		{name: "comes back at once", timeout: 10 * time.Second, script: user("cd /; echo $$ >/run/loop; for n in 1 2 3 4 5 6 7 8; do while :; do (cd " + dataDir + " && exec sleep 5); done & done; sleep 0.2; " + using + "wait"), after: "/bin/kill -9 -- -$(cat /run/loop)"},
 		{name: "nested mount", script: "mkdir " + dataDir + "/in; mount -t tmpfs in " + dataDir + "/in; mkdir " + dataDir + "/in/side; mount -t tmpfs side " + dataDir + "/in/side; " + user("cd "+dataDir+"/in/side; "+using+"sleep 300")},
 		{name: "mounted over", script: "mount -t tmpfs over " + dataDir, monitor: generic},
 		{name: "root bound into it", script: "mkdir " + dataDir + "/in; mount --bind /etc " + dataDir + "/in"},
@@ -115,6 +116,8 @@ os.chdir(\"/\"); os.close(os.open(\"/run/using\", os.O_CREAT)); os.chroot(\"`+da
 		{name: "namespace that does not follow, in use", script: "setsid unshare -m --propagation private sh -c 'cd " + dataDir + "; touch /run/using; exec sleep 300' >/dev/null 2>&1 </dev/null & until test -e /run/using; do sleep 0.02; done"},
 		{name: "frozen", script: "fsfreeze -f " + dataDir},
 		{name: "frozen, with a writer", timeout: 10 * time.Second, script: user("cd " + dataDir + "; fsfreeze -f .; " + using + "echo x >x; sleep 300")},
+		{name: "unmounted while frozen", timeout: 4 * time.Second, script: "fsfreeze -f " + dataDir + "; umount " + dataDir, monitor: generic, code: generic, reason: "unmounted while it was frozen",
+			after: "mount " + lab.DiskPath + " " + dataDir + "; fsfreeze -u " + dataDir + ""},
 		{name: "lazily unmounted", script: "umount -l " + dataDir, monitor: notRunning},
 		{name: "lazily unmounted while in use", script: user("cd "+dataDir+"; "+using+"sleep 300") + "; umount -l " + dataDir, monitor: generic},
 		{name: "lazily unmounted while in use, nobody may be ended", now: fileSystem("kill_users", "false"), timeout: 6 * time.Second, script: user("cd "+dataDir+"; "+using+"sleep 300") + "; umount -l " + dataDir, monitor: generic, code: generic, reason: "sleep"},
@@ -173,6 +176,10 @@ func (tt usage) run(t *testing.T) {
 	}
 	if a.code == success && strings.Contains(run(t, n, "ls /run/mailha"), "note") {
 		t.Error("the note stays")
+	}
+	if a.code != success && tt.after != "" { // which has put it right
+		now.must(t, n, "stop", call{}, success)
+		return
 	}
 	if a.code != success && free {
 		t.Error("the stop failed, but the device is free")

@@ -31,7 +31,7 @@ func TestNothingRunsOn(t *testing.T) {
 	watch := store.Watch(ctx)
 	await(t, watch, "the state", func(s state.Snapshot) bool { return s.Stale == nil })
 	n := must[*state.Session](t)(store.Join(ctx, state.Node{Name: "n1", Boot: "b"}, state.Term{TTL: 2 * time.Second}))
-	must[state.Group](t)(n.Take(ctx, state.Group{Name: "mail"}, 0, ""))
+	must[state.Group](t)(n.Take(ctx, state.Group{Name: "mail"}, state.Claim{}))
 	if err := n.Leave(ctx); err != nil {
 		t.Fatal(err)
 	}
