@@ -113,7 +113,7 @@ func newCluster(t *testing.T, etcd netip.AddrPort, groups ...resources.Group) *c
 			t.Error(wrong)
 		}
 		for _, n := range c.nodes {
-			if d := time.Duration(n.longest.Load()); d > time.Second {
+			if d := time.Duration(n.longest.Load()); d > 2*time.Second { // 1 s, and a busy machine
 				t.Errorf("the loop of %s did not go round for %s", n.name, d)
 			}
 		}

@@ -106,7 +106,8 @@ func powerCut(c *cluster) {
 	c.on("n1", "mail", "vip", "mta")
 	c.power("n1")
 	took := c.on("n2", "mail", "vip", "mta")
-	if took > lease+margin+time.Second || took < lease*2/3 {
+	const noise = 2 * time.Second // of a busy machine; less than 0.1 s on an idle one
+	if took > lease+margin+noise || took < lease/2 {
 		c.t.Errorf("taken over after %s", took)
 	}
 	c.t.Logf("taken over after %s", took)

@@ -260,7 +260,7 @@ func TestStopDuringStart(t *testing.T) {
 		houseOf(t, func(h *house) {
 			h.pass(time.Second)
 			h.set("n1/a/start", fault{last: 9 * time.Second})
-			h.tenure.order(order{restart: "a"})
+			h.tenure.order(order{restart: &restart{resource: "a", serial: 1}})
 			h.pass(time.Second)
 			h.want(state.Running, map[string]condition{"a": working})
 			h.tenure.order(order{end: true})
@@ -367,7 +367,7 @@ func TestStartThatFailsIsNotTriedAgainHere(t *testing.T) {
 				t.Errorf("%+v", v)
 			}
 			h.heal()
-			h.tenure.order(order{restart: "a"})
+			h.tenure.order(order{restart: &restart{resource: "a", serial: 1}})
 			h.pass(time.Second)
 			h.want(state.Running, map[string]condition{"a": up})
 		}, thingOf("a"), thingOf("b"))
@@ -383,7 +383,7 @@ func TestOperatorStopsAndRestartsOne(t *testing.T) {
 		h.want(state.Running, map[string]condition{"a": down, "b": up})
 		h.tenure.order(order{stopped: map[string]bool{}})
 		h.pass(time.Second)
-		h.tenure.order(order{restart: "b"})
+		h.tenure.order(order{restart: &restart{resource: "b", serial: 1}})
 		h.pass(time.Second)
 		h.want(state.Running, map[string]condition{"a": up, "b": up})
 		if got := h.world.order(); got != "stop a, start a, stop b, start b" {
@@ -452,7 +452,7 @@ func TestGreaterEpochIsAskedFor(t *testing.T) {
 		houseOf(t, func(h *house) {
 			h.pass(time.Second)
 			h.set("n1/a/start", fault{err: fmt.Errorf("mark: %w", &agents.EpochError{Own: 1, Marked: 7, Node: "n9"})})
-			h.tenure.order(order{restart: "a"})
+			h.tenure.order(order{restart: &restart{resource: "a", serial: 1}})
 			h.pass(time.Minute)
 			h.want(state.Running, map[string]condition{"a": down})
 			if h.marked != 7 || len(h.failed()) > 0 {
@@ -475,7 +475,7 @@ func TestNothingStartsWithoutALease(t *testing.T) {
 	inHouse(t, func(h *house) {
 		h.pass(time.Second)
 		h.set("n1/a/start", fault{last: 5 * time.Second})
-		h.tenure.order(order{restart: "a"})
+		h.tenure.order(order{restart: &restart{resource: "a", serial: 1}})
 		h.pass(time.Second)
 		h.tenure.valid = func() bool { return false }
 		h.leave()

@@ -244,7 +244,7 @@ func (a *agent) Start(ctx context.Context) error {
 		return err
 	}
 	name := a.env.Instance
-	warm := a.env.Epoch == 0
+	warm := a.promotes || a.env.Kind == "mta" // by its nature, however it is used
 	if running := a.world.on(a.node, name, nil); !running {
 		a.world.begin(a.node, name, a.env.Epoch, a.values(), warm)
 	}
