@@ -55,6 +55,7 @@ func TestEngines(t *testing.T) {
 			{"Warm", []resources.Group{groupOf("mail", all(), thingOf("vip"), warm(kindOf("mta", thingOf("mta"))), warm(kindOf("directory", thingOf("ldap"))))}, warmStandby},
 			{"AskedMovesAreFree", []resources.Group{mail()}, askedMovesAreFree},
 			{"Fenced", []resources.Group{mail()}, fenced},
+			{"LostAnswers", []resources.Group{mail()}, lostAnswers},
 			{"History", histories(0), history},
 			{"History", histories(0), history},
 		} {
@@ -367,6 +368,28 @@ func askedMovesAreFree(c *cluster) {
 	}
 	c.power("n3")
 	c.on("n1", "mail", "vip", "mta")
+}
+
+// What was written and not confirmed counts all the same.
+func lostAnswers(c *cluster) {
+	c.on("n1", "mail", "vip", "mta")
+	for i := range 12 {
+		from, to := "n1", "n2"
+		if i%2 == 1 {
+			from, to = to, from
+		}
+		c.ask(state.Wish{Kind: state.Move, Group: "mail", Node: to})
+		c.until("it moves", func(s state.Snapshot) bool { return s.Groups["mail"].Phase != state.Running })
+		mute := []string{from, to}[i/2%2]
+		c.nodes[mute].wire.HoldAnswers()
+		time.Sleep(time.Duration(100+50*i) * time.Millisecond)
+		c.nodes[mute].wire.Free()
+		c.on(to, "mail", "vip", "mta")
+		c.until("the wish is fulfilled", func(s state.Snapshot) bool { return len(s.Wishes) == 0 })
+	}
+	if e := c.snapshot().Groups["mail"].Epoch; e != 13 {
+		c.t.Logf("epoch %d: a lease was lost on the way", e)
+	}
 }
 
 func fenced(c *cluster) {
