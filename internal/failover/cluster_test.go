@@ -27,8 +27,9 @@ import (
 )
 
 const (
-	lease    = 2 * time.Second
-	margin   = 300 * time.Millisecond
+	// What a lease that was lost leaves to let go has to do on a busy machine as well.
+	lease    = 3 * time.Second
+	margin   = 800 * time.Millisecond
 	patience = 30 * time.Second
 )
 
