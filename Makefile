@@ -15,7 +15,7 @@ AGENTS   = $(patsubst man/ocf_mailha_%.7,%,$(wildcard man/ocf_mailha_*.7))
 export CGO_ENABLED = 0
 
 .DEFAULT_GOAL := build
-.PHONY: help build man test quick demo endure bench lint fuzz install uninstall lab clean distclean
+.PHONY: help build man test quick demo endure torment bench lint fuzz install uninstall lab clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,11 @@ demo: ## play the main job on a real cluster (ENGINE=mailhad or pacemaker) and s
 
 endure: ## move and kill services twenty times each under clients (root, half an hour)
 	$(GO) run ./internal/cmd/endure
+
+TRIES   ?= 10
+ONLY    ?=
+torment: ## put a cluster through faults, TRIES times each, and judge from outside what was ever on two nodes (root, an hour and a half)
+	$(GO) run ./internal/cmd/torment -tries $(TRIES) -only "$(ONLY)"
 
 bench: ## measure against the neighbours' agents; writes docs/benchmarks.md (root)
 	$(GO) run ./internal/cmd/bench

@@ -4,7 +4,6 @@ package agents
 
 import (
 	"errors"
-	"log/slog"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -117,9 +116,9 @@ func (a *Addresses) Prefixes() ([]netip.Prefix, error) {
 }
 
 // Set makes the addresses ready to use. Those of an earlier start are added to
-// it, so that a stop after a change of parameters leaves none behind. It is nil
-// if there are none.
-func (a *Addresses) Set(owner string, earlier []netip.Prefix, log *slog.Logger) (*vip.Set, error) {
+// it, so that a stop after a change of parameters leaves none behind. Those that
+// are taken get the time that env has. It is nil if there are none.
+func (a *Addresses) Set(env Env, earlier []netip.Prefix) (*vip.Set, error) {
 	prefixes, err := a.Prefixes()
 	if err != nil && len(earlier) == 0 {
 		return nil, err
@@ -133,7 +132,7 @@ func (a *Addresses) Set(owner string, earlier []netip.Prefix, log *slog.Logger) 
 		return nil, nil
 	}
 	return vip.New(vip.Config{
-		Owner:       owner,
+		Owner:       env.Instance,
 		Addrs:       prefixes,
 		Interface:   string(a.NIC),
 		Label:       string(a.Label),
@@ -147,7 +146,8 @@ func (a *Addresses) Set(owner string, earlier []netip.Prefix, log *slog.Logger) 
 		},
 		Gateways: a.Gateway.Addrs(),
 		Wait:     a.Wait,
-	}, log)
+		Valid:    env.Valid,
+	}, env.Logger())
 }
 
 // AddressList is the value of a parameter with addresses. It keeps the text of

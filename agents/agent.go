@@ -90,6 +90,10 @@ type Env struct {
 	// time that another node does. Data that were last run under a greater one are
 	// not touched. 0: the caller counts none.
 	Epoch uint64
+	// Valid says for how long from now the caller may hold addresses: those that are
+	// taken get no longer from the kernel, and the caller extends them ([vip.Extend]).
+	// Nil: until they are released.
+	Valid func() time.Duration
 	// Scores takes how fit an instance is to be promoted; nil: nobody asks.
 	Scores Scores
 	// Log receives what happens; nil discards it.

@@ -375,7 +375,7 @@ func (s *Service) supposed(ctx context.Context) record {
 func (s *Service) records() records { return records{dir: s.env.StateDir, instance: s.env.Instance} }
 
 func (s *Service) set(rec record) (*vip.Set, error) {
-	return s.Addresses.Set(s.env.Instance, rec.Addresses, s.env.Logger())
+	return s.Addresses.Set(s.env, rec.Addresses)
 }
 
 // takeWhen brings the addresses up once ready agrees; see [vip.Set.TakeWhen].

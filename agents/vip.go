@@ -189,7 +189,7 @@ func (a *VIP) Monitor(ctx context.Context, _ Depth) error {
 }
 
 func (a *VIP) set(rec record) (*vip.Set, error) {
-	return a.Addresses.Set(a.env.Instance, rec.Addresses, a.env.Logger())
+	return a.Addresses.Set(a.env, rec.Addresses)
 }
 
 func (a *VIP) introduce(rec record) { a.log = introduced(a.env, rec, a.Description) }

@@ -100,6 +100,8 @@ type Group struct {
 	// ApartFrom are groups that it should not share a node with; it holds both
 	// ways, and Parse writes it into both.
 	ApartFrom []string
+	// Takeover is what proves that a node which vanished has let go of it.
+	Takeover Takeover
 	// HoldDown is how long it stays after a move before another one that nobody
 	// asked for.
 	HoldDown time.Duration

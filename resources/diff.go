@@ -147,7 +147,7 @@ func (d *differ) group(g Group) {
 	}
 	if keys := changed(field{"nodes", old.Nodes, g.Nodes}, field{"failback", old.Failback, g.Failback}, field{"stickiness", old.Stickiness, g.Stickiness},
 		field{"apart_from", old.ApartFrom, g.ApartFrom}, field{"failure_window", old.FailureWindow, g.FailureWindow},
-		field{"hold_down", old.HoldDown, g.HoldDown}, field{"weight", old.Weight, g.Weight}); keys != nil {
+		field{"takeover", old.Takeover, g.Takeover}, field{"hold_down", old.HoldDown, g.HoldDown}, field{"weight", old.Weight, g.Weight}); keys != nil {
 		d.say(Change{Effect: EffectAdjust, Group: g.Name, Keys: keys}, "group %q: %s as the new file has it from now on", g.Name, list(keys))
 	}
 	for _, r := range g.Resources {

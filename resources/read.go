@@ -64,6 +64,7 @@ func (c *checker) readGroup(s *section) {
 	g.apart = s.texts("apart_from")
 	g.threshold = s.number("threshold", 3, 1, 1000)
 	g.FailureWindow = s.duration("failure_window", span{10 * time.Minute, time.Second, 30 * 24 * time.Hour})
+	g.Takeover = choice(s, "takeover", TakeoverLease, TakeoverLease, TakeoverFenced)
 	g.HoldDown = s.duration("hold_down", span{time.Minute, 0, 24 * time.Hour})
 	g.Weight = s.number("weight", 1, 0, 1000)
 	s.rest()

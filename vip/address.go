@@ -8,6 +8,7 @@ import (
 	"math"
 	"net/netip"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -108,12 +109,12 @@ func newAddress(cfg *Config, l link, p netip.Prefix) []byte {
 		if cfg.Label != "" {
 			b = netlink.AppendString(b, unix.IFA_LABEL, cfg.Label)
 		}
-	} else if !cfg.Source {
-		lifetime := make([]byte, unix.SizeofIfaCacheinfo)
-		binary.NativeEndian.PutUint32(lifetime[4:], math.MaxUint32) // for ever, with a preferred lifetime of 0
-		b = netlink.Append(b, unix.IFA_CACHEINFO, lifetime)
 	}
-	return b
+	valid := time.Duration(0)
+	if cfg.Valid != nil {
+		valid = max(cfg.Valid(), 1) // what has ended already goes at the kernel's next look
+	}
+	return netlink.Append(b, unix.IFA_CACHEINFO, lifetime(valid, p.Addr().Is6() && !cfg.Source))
 }
 
 // broadcastOf is the last address of p, which is an IPv4 prefix.

@@ -44,6 +44,9 @@ type Config struct {
 	Source bool
 	// PrefixRoute lets the kernel add the route to the prefix. By default only the address is added.
 	PrefixRoute bool
+	// Valid says for how long from now an address may be held that is being taken; see Extend. Nil: until it is
+	// released.
+	Valid func() time.Duration
 	// Probe tunes the duplicate probe of Take.
 	Probe ProbeConfig
 	// Gateways that must learn the new place of the addresses; at most one of each family is used.

@@ -97,7 +97,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 		Meter:   meter,
 		Node:    state.Node{Name: node.Name, Boot: boot, Version: d.Version},
 		Cluster: cluster, Types: d.Types, Store: store, Units: units, StateDir: d.StateDir, Log: d.Log,
-		Drop: vip.Drop, Alive: status.alive, Present: status.present, Seen: feed.Set, Witness: node.Witness,
+		Drop: vip.Drop, Extend: vip.Extend, Alive: status.alive, Present: status.present, Seen: feed.Set, Witness: node.Witness,
 		Parse: func(text string) (*resources.Cluster, error) {
 			return resources.Parse("the cluster's configuration", []byte(text), kinds.Of(d.Types))
 		},

@@ -28,7 +28,10 @@ type Config struct {
 	StateDir string // of the agents: empty after a boot, such as /run/mailha
 	// Drop lets all addresses of the cluster on this node go at once: vip.Drop.
 	Drop func(context.Context) ([]vip.Holding, error)
-	Log  *slog.Logger
+	// Extend has the kernel remove all addresses of the cluster on this node when so
+	// much time has passed, unless it is called again: vip.Extend. Nil: nobody does.
+	Extend func(context.Context, time.Duration) error
+	Log    *slog.Logger
 	// Present is told when the node has joined the cluster, and when it has lost it;
 	// nil: nobody asks.
 	Present func(bool)
@@ -225,7 +228,11 @@ func (e *Engine) driver(r resources.Resource) (*driver, error) {
 	if e.tokens[r.Name] == nil {
 		e.tokens[r.Name] = make(chan struct{}, 1)
 	}
-	return newDriver(r, t, agents.Env{StateDir: e.StateDir, Units: e.Units, Log: e.Log}, e.tokens[r.Name]), nil
+	env := agents.Env{StateDir: e.StateDir, Units: e.Units, Log: e.Log}
+	if e.Extend != nil {
+		env.Valid = e.valid
+	}
+	return newDriver(r, t, env, e.tokens[r.Name]), nil
 }
 
 func (e *Engine) see(s state.Snapshot) {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/mailha/mailha/internal/state"
@@ -37,7 +38,10 @@ func (e *Engine) serve(ctx context.Context, session *state.Session, snapshots <-
 	guarded := make(chan struct{})
 	go func() {
 		defer close(guarded)
+		var extended sync.WaitGroup
+		extended.Go(func() { e.extend(running, session) })
 		e.guard(running, session, lost)
+		extended.Wait()
 	}()
 	defer func() {
 		cancel()

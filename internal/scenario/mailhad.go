@@ -196,6 +196,11 @@ func unsettled(st api.Status) string {
 		if g.Phase != "running" || g.Plan != nil && g.Plan.Action != "keep" {
 			return fmt.Sprintf("group %s is %s on %s: %s", g.Name, g.Phase, g.Node, g.Why)
 		}
+		for _, r := range g.Resources {
+			if r.Phase == "failed" || r.Phase == "unknown" {
+				return fmt.Sprintf("resource %s is %s on %s: %s", r.Name, r.Phase, r.Node, r.Detail)
+			}
+		}
 	}
 	return ""
 }

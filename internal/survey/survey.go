@@ -58,7 +58,7 @@ func group(s state.Snapshot, c *resources.Cluster, g state.Group, now time.Time,
 	p := placement.Group{Owner: g.Owner, Epoch: int64(g.Epoch), Phase: placement.Phase(g.Phase), Since: g.Since, Last: g.Former}
 	if w, ok := s.Fenced(g); ok && !w.Over(now) {
 		p.FreeAt = w.Since
-	} else if gone, ok := s.Gone[g.Owner]; ok && g.Owner != "" && g.Phase != state.Failed {
+	} else if gone, ok := s.Gone[g.Owner]; ok && g.Owner != "" && g.Phase != state.Failed && leased(c, g.Name) {
 		// A lease that ends proves nothing about what could not be stopped under it.
 		// When this watch first knew, the lease had ended; the margin is for what the
 		// owner's own clock and its release may have taken longer.
@@ -71,6 +71,12 @@ func group(s state.Snapshot, c *resources.Cluster, g state.Group, now time.Time,
 		p.Moves = append(p.Moves, placement.Moved{When: m})
 	}
 	return p
+}
+
+// leased says whether the end of a lease is enough to take a group over.
+func leased(c *resources.Cluster, group string) bool {
+	g, ok := c.Group(group)
+	return !ok || g.Takeover != resources.TakeoverFenced
 }
 
 func apply(p *placement.State, w state.Wish) {

@@ -53,7 +53,7 @@ func TestShippedProgramsLinkNoWorkshop(t *testing.T) {
 		t.Error("the programs are not where this test looks for them")
 	}
 	for _, importPath := range linked {
-		for _, workshop := range []string{"lab", "labtests", "traffic", "scenario", "bench", "manual"} {
+		for _, workshop := range []string{"lab", "labtests", "traffic", "scenario", "judge", "torment", "bench", "manual"} {
 			if below(importPath, module+"/internal/"+workshop) {
 				t.Errorf("a program under cmd links %s; \"go list -deps ./cmd/...\" has it", importPath)
 			}
