@@ -9,6 +9,7 @@ SBINDIR  = $(PREFIX)/sbin
 
 GO      ?= go
 VERSION ?= $(shell cat VERSION)
+COMPLETIONS = bash-completion/completions zsh/site-functions fish/vendor_completions.d
 # Every agent has a page, which is made from its tables.
 AGENTS   = $(patsubst man/ocf_mailha_%.7,%,$(wildcard man/ocf_mailha_*.7))
 export CGO_ENABLED = 0
@@ -67,6 +68,10 @@ install: build ## install below DESTDIR
 	install -D -m 0755 -t $(DESTDIR)$(PREFIX)/lib/mailha/recover contrib/recover/*
 	install -D -m 0644 -t $(DESTDIR)$(MANDIR)/man7 man/*.7
 	install -D -m 0644 -t $(DESTDIR)$(MANDIR)/man8 man/*.8
+	install -d $(COMPLETIONS:%=$(DESTDIR)$(PREFIX)/share/%)
+	build/mailhactl completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/mailhactl
+	build/mailhactl completion zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_mailhactl
+	build/mailhactl completion fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/mailhactl.fish
 
 uninstall: ## remove what install put there
 	for a in $(AGENTS); do rm -f $(DESTDIR)$(OCFDIR)/mailha/$$a; done
@@ -75,6 +80,7 @@ uninstall: ## remove what install put there
 	rm -rf $(DESTDIR)$(PREFIX)/lib/mailha/recover
 	for f in man/*.7; do rm -f $(DESTDIR)$(MANDIR)/man7/$$(basename $$f); done
 	for f in man/*.8; do rm -f $(DESTDIR)$(MANDIR)/man8/$$(basename $$f); done
+	rm -f $(COMPLETIONS:%=$(DESTDIR)$(PREFIX)/share/%/*mailhactl*)
 
 clean: ## remove build/
 	rm -rf build

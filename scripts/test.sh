@@ -55,7 +55,7 @@ if [ "${1:-}" != -quick ]; then
 	# The image of the nodes is built outside of any test's time.
 	step "the nodes' base image" go run ./internal/cmd/lab image
 	# shellcheck disable=SC2086
-	step "tests on nodes" tests -p 1 -timeout 20m $nodes
+	step "tests on nodes" tests -p 1 -timeout 40m $nodes
 fi
 
 passed=$(grep -c '^ok' "$log")

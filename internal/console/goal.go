@@ -145,7 +145,11 @@ func (g resourceGoal) reached(s api.Status) (bool, string, error) {
 	case now.Phase == "failed" && fresh:
 		return false, "", errors.New(g.resource + " failed on " + where + ": " + cmp.Or(now.Detail, "no reason is known"))
 	}
-	return false, fmt.Sprintf("%s is %s on %s", g.resource, now.Phase, cmp.Or(where, "no node")), nil
+	still := ""
+	if !fresh {
+		still = "still "
+	}
+	return false, fmt.Sprintf("%s is %s%s on %s", g.resource, still, now.Phase, cmp.Or(where, "no node")), nil
 }
 
 func (g resourceGoal) about(s api.Status) []api.Resource {

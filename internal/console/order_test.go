@@ -196,7 +196,7 @@ func TestRestartIsWaitedFor(t *testing.T) {
 	c := apitest.Serve(t)
 	out := (&act{}).
 		on("is to be restarted", func() { endWishes(c) }).
-		on("postfix is started on n1\n", func() {
+		on("postfix is still started on n1\n", func() {
 			c.Report("n1", "postfix", func(r *state.ResourceReport) { r.Phase, r.Since = state.ResourceStopping, apitest.Now })
 		}).
 		on("postfix is stopping on n1", func() {
@@ -211,7 +211,7 @@ func TestRestartIsWaitedFor(t *testing.T) {
 func TestStopIsWaitedForThoughItHadFailed(t *testing.T) {
 	c := apitest.Serve(t)
 	c.Report("n1", "postfix", func(r *state.ResourceReport) { r.Phase, r.Detail = state.ResourceFailed, "before" })
-	out := (&act{}).on("postfix is failed", func() {
+	out := (&act{}).on("postfix is still failed", func() {
 		c.Report("n1", "postfix", func(r *state.ResourceReport) { r.Phase = state.ResourceStopped })
 	})
 	r := play(t, program(), c, out, "resource", "stop", "postfix")

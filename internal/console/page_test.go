@@ -10,10 +10,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/mailha/mailha/internal/kinds"
 	"github.com/mailha/mailha/internal/suite"

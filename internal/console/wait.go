@@ -107,7 +107,9 @@ func (p *progress) tell(text string, busy []api.Resource) {
 	// What only counts down is told once.
 	step := text
 	for _, r := range busy {
-		step += "; " + r.Name + " is " + r.Phase
+		if one := r.Name + " is " + r.Phase; !strings.Contains(step, one) {
+			step += "; " + one
+		}
 	}
 	if step != p.lines {
 		p.lines = step

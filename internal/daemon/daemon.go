@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
 	"os"
@@ -108,19 +109,65 @@ func (d *Daemon) Run(ctx context.Context) error {
 	meter.Add(measured(engine, store))
 	server := api.New(api.Options{Node: node.Name, Version: d.Version, Store: store, Snapshot: feed.Latest, Cluster: engine.Cluster,
 		Survey: survey.State, Kinds: kinds.Of(d.Types), Metrics: meter.Handler(), Log: d.Log})
-	l, err := api.Listen(ctx, api.Socket, api.SocketGroup)
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	served, err := serve(serving, server, cluster.API)
 	if err != nil {
+		stop()
 		return err
 	}
-	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	go d.letIn(serving, cluster, node, client, store)
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(serving, l) }()
 	status.ready()
 	err = engine.Run(ctx)
 	status.stopping()
 	stop()
-	return errors.Join(err, <-served, failure(ctx))
+	return errors.Join(err, served(), failure(ctx))
+}
+
+// serve answers on the unix socket and wherever else the configuration wants it, until
+// ctx ends. The function that it returns waits for that.
+func serve(ctx context.Context, server *api.Server, c resources.API) (wait func() error, err error) {
+	type door struct {
+		listener net.Listener
+		serve    func(context.Context, net.Listener) error
+	}
+	var doors []door
+	add := func(l net.Listener, err error, serve func(context.Context, net.Listener) error) error {
+		if err != nil {
+			for _, d := range doors {
+				d.listener.Close()
+			}
+			return err
+		}
+		doors = append(doors, door{l, serve})
+		return nil
+	}
+	l, err := api.Listen(ctx, api.Socket, api.SocketGroup)
+	if err := add(l, err, server.Serve); err != nil {
+		return nil, err
+	}
+	if c.Listen.IsValid() {
+		l, err := api.ListenTLS(ctx, c)
+		if err := add(l, err, server.Serve); err != nil {
+			return nil, err
+		}
+	}
+	if c.Metrics.IsValid() {
+		l, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Metrics.String())
+		if err := add(l, err, server.ServeMetrics); err != nil {
+			return nil, err
+		}
+	}
+	ended := make(chan error, len(doors))
+	for _, d := range doors {
+		go func() { ended <- d.serve(ctx, d.listener) }()
+	}
+	return func() error {
+		var errs []error
+		for range doors {
+			errs = append(errs, <-ended)
+		}
+		return errors.Join(errs...)
+	}, nil
 }
 
 // measured is what a scrape asks for.

@@ -11,8 +11,6 @@ import (
 	"testing"
 	"time"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
-
 	"github.com/mailha/mailha/agents"
 	"github.com/mailha/mailha/internal/quorum"
 	"github.com/mailha/mailha/internal/quorum/quorumtest"
@@ -58,11 +56,15 @@ func TestEngines(t *testing.T) {
 			{"AskedMovesAreFree", []resources.Group{mail()}, askedMovesAreFree},
 			{"Fenced", []resources.Group{mail()}, fenced},
 			{"Revoked", []resources.Group{mail()}, revoked},
+			{"UnknownTake", []resources.Group{mail()}, unknownTake},
+			{"LostAnswers", []resources.Group{mail()}, lostAnswers},
+			{"History", histories(0), history},
+			{"History", histories(0), history},
 		} {
 			t.Run(tt.name, func(t *testing.T) {
 				t.Parallel()
 				c := newCluster(t, etcd, tt.groups...)
-				c.start(all()...)
+				c.boot()
 				tt.run(c)
 			})
 		}
@@ -101,73 +103,6 @@ func operatorMoves(c *cluster) {
 	c.until("mail is stopped", func(s state.Snapshot) bool { return s.Groups["mail"].Phase == state.Free && len(c.where("vip")) == 0 })
 	c.takeBack(stop)
 	c.until("mail runs", func(s state.Snapshot) bool { return s.Groups["mail"].Phase == state.Running })
-}
-
-// A lease that is revoked before its time ends for its holder as soon as others can see
-// it, not at its next renewal.
-func revoked(c *cluster) {
-	c.until("mail runs", func(s state.Snapshot) bool { return s.Groups["mail"].Phase == state.Running && len(s.Nodes) == 3 })
-	client := dial(c.t, c.etcd)
-	defer client.Close()
-	for range 3 { // somewhere between two renewals
-		now := c.snapshot()
-		owner := now.Groups["mail"].Owner
-		lease := now.Nodes[owner].Session
-		began := time.Now()
-		if _, err := client.Revoke(c.t.Context(), clientv3.LeaseID(lease)); err != nil {
-			c.t.Fatal(err)
-		}
-		c.until(owner+" lets go", func(state.Snapshot) bool { return c.dropped(owner, began) })
-		if took := time.Since(began); took > margin {
-			c.t.Errorf("%s let go %s after its lease was revoked, and others wait for %s", owner, took, margin)
-		}
-		c.until("mail runs", func(s state.Snapshot) bool {
-			g := s.Groups["mail"]
-			return g.Epoch > now.Groups["mail"].Epoch && g.Phase == state.Running && s.Nodes[owner].Session != lease && len(s.Nodes) == 3
-		})
-	}
-}
-
-func powerCut(c *cluster) {
-	c.on("n1", "mail", "vip", "mta")
-	c.power("n1")
-	took := c.on("n2", "mail", "vip", "mta")
-	if took > lease+margin+time.Second || took < lease*2/3 {
-		c.t.Errorf("taken over after %s", took)
-	}
-	c.t.Logf("taken over after %s", took)
-}
-
-func daemonKilled(c *cluster) {
-	c.on("n1", "mail", "vip", "mta")
-	n := c.nodes["n1"]
-	n.kill()
-	if len(c.where("vip")) != 1 {
-		c.t.Error("nothing should have happened yet")
-	}
-	time.Sleep(100 * time.Millisecond)
-	n.run()
-	c.until("it was cleaned up", func(state.Snapshot) bool { return c.happened("n1", "vip", "stop") == 1 })
-	c.until("it runs again", func(s state.Snapshot) bool {
-		return c.happened("n1", "vip", "start") == 2 && s.Groups["mail"].Phase == state.Running && s.Groups["mail"].Epoch == 2
-	})
-}
-
-func leaseLost(c *cluster) {
-	c.on("n1", "mail", "vip", "mta")
-	c.set("n1/mta/stop", fault{last: 100 * time.Millisecond})
-	n := c.nodes["n1"]
-	n.wire.Hold()
-	c.until("it let go", func(state.Snapshot) bool { return len(c.where("vip")) == 0 })
-	if c.happened("n1", "", "drop") == 0 {
-		c.t.Error("addresses were not dropped")
-	}
-	took := c.on("n2", "mail", "vip", "mta")
-	c.t.Logf("taken over %s after it had let go", took)
-	n.wire.Free()
-	c.until("n1 is back", func(s state.Snapshot) bool { return s.Nodes["n1"].Session != 0 })
-	c.ask(state.Wish{Kind: state.Move, Group: "mail", Node: "n1"})
-	c.on("n1", "mail", "vip", "mta")
 }
 
 func resourceWishes(c *cluster) {
@@ -392,19 +327,4 @@ func askedMovesAreFree(c *cluster) {
 	}
 	c.power("n3")
 	c.on("n1", "mail", "vip", "mta")
-}
-
-func fenced(c *cluster) {
-	c.on("n1", "mail", "vip", "mta")
-	c.set("n1/vip/stop", fault{err: errors.New("it does not go")})
-	c.ask(state.Wish{Kind: state.Move, Group: "mail", Node: "n2"})
-	c.until("mail has failed", func(s state.Snapshot) bool { return s.Groups["mail"].Phase == state.Failed })
-	c.power("n1")
-	c.until("n1 is gone", func(s state.Snapshot) bool { _, is := s.Nodes["n1"]; return !is })
-	time.Sleep(time.Second)
-	if g := c.snapshot().Groups["mail"]; g.Owner != "n1" {
-		c.t.Errorf("taken over though its stop had failed: %+v", g)
-	}
-	c.ask(state.Wish{Kind: state.Fenced, Node: "n1"})
-	c.on("n2", "mail", "vip", "mta")
 }

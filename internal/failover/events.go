@@ -118,13 +118,12 @@ func (e *Engine) watch(ctx context.Context, d *driver, wake func()) {
 	}
 	for _, name := range names {
 		all.Go(func() {
-			first := true
-			// It ends with ctx.
+			// It ends with ctx. What it is like now is told first: it may have ended
+			// before anybody watched.
 			_ = e.Units.Watch(ctx, name, func(s unit.State) {
-				if !first && s.Running() != unit.Yes || s.Active == "failed" {
+				if s.Running() != unit.Yes {
 					wake()
 				}
-				first = false
 			})
 		})
 	}

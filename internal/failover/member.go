@@ -44,6 +44,8 @@ type member struct {
 	failures  []time.Time // on this node, as far as they count
 	again     time.Time   // not to be tried before
 	renew     bool        // it has to be stopped before it is started
+	serial    int64       // of the last restart that was asked for
+	restarted int64       // of the last one that is done
 	floor     uint64      // the least epoch under which it can be started
 
 	turn   int // of operations and watches: what an earlier one tells is old

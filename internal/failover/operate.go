@@ -99,6 +99,9 @@ func (t *tenure) hear(ctx context.Context, r result) {
 
 func (t *tenure) hearStart(m *member, r result, log *slog.Logger) {
 	epoch := (*agents.EpochError)(nil)
+	if !m.renew {
+		m.restarted = m.serial
+	}
 	switch {
 	case r.err == nil:
 		m.enter(up, "")

@@ -29,6 +29,8 @@ type owned struct {
 	seen     int    // how many failures the tenure has told
 	floor    uint64 // what the epoch has to be at least
 	running  bool   // it ran as a whole
+	// restarts are those that were asked for and begun, by resource: the revisions of the wishes.
+	restarts map[string]int64
 	sent     order
 }
 
@@ -173,10 +175,25 @@ func (e *Engine) tell(u *turn) {
 	}
 }
 
+// came says how the group came to run here.
+func (o *owned) came() string {
+	switch g := o.record; {
+	case g.Former == "" || g.Former == g.Owner:
+		return "it was started on " + g.Owner
+	case o.lost:
+		return g.Owner + " took it over when " + g.Former + " was lost"
+	default:
+		return "it came from " + g.Former + " to " + g.Owner
+	}
+}
+
 func (e *Engine) put(u *turn, o *owned, s standing) {
 	why := o.why
-	if s.phase == state.Failed {
+	switch {
+	case s.phase == state.Failed:
 		why = s.why
+	case s.phase == state.Running && why == "":
+		why = o.came()
 	}
 	for range 3 {
 		if !u.session.Owns(o.record) {

@@ -93,6 +93,7 @@ type view struct {
 	detail     string
 	since      time.Time
 	failures   int
+	restarted  int64
 }
 
 func (v view) report(group string, b agents.Status) state.ResourceReport {

@@ -149,7 +149,9 @@ func (e *Engine) drop(ctx context.Context) {
 func (e *Engine) lose(session *state.Session) error {
 	session.Close() // or its renewals may go on, and nobody could take over
 	e.Log.Error("the lease is lost: stopping everything", "reason", session.Err())
-	hurry := max(2*e.Cluster().Margin, time.Second)
+	// Another node may take over two margins from now.
+	const least = 200 * time.Millisecond
+	hurry := max(2*e.Cluster().Margin*9/10, least)
 	var all []*tenure
 	for _, o := range e.owned {
 		all = append(all, o.tenure)

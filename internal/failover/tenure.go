@@ -82,7 +82,13 @@ type order struct {
 	hold    *bool
 	shape   *shape
 	epoch   uint64
-	restart string
+	restart *restart
+}
+
+// restart is asked for once, by a number that is told when it is done.
+type restart struct {
+	resource string
+	serial   int64
 }
 
 // shape is what a tenure consists of.
@@ -125,6 +131,16 @@ func (t *tenure) holds(resource string, roles ...role) bool {
 	return slices.ContainsFunc(t.standing().views, func(v view) bool {
 		return v.name == resource && slices.Contains(roles, v.role)
 	})
+}
+
+// view is what the tenure showed last of one resource.
+func (t *tenure) view(resource string) (view, bool) {
+	views := t.standing().views
+	i := slices.IndexFunc(views, func(v view) bool { return v.name == resource })
+	if i < 0 {
+		return view{}, false
+	}
+	return views[i], true
 }
 
 // run ends when everything is stopped after an order to end, or when ctx ends, which
@@ -174,7 +190,7 @@ func (t *tenure) show() {
 		if m.condition == stuck || m.condition == working && m.doing == stopping && m.detail != "" {
 			s.phase, s.why = state.Failed, m.resource.Name+" could not be stopped: "+m.detail
 		}
-		s.views = append(s.views, view{m.resource.Name, m.resource.Kind, m.role, m.condition, m.doing, m.degraded, m.detail, m.since, len(m.failures)})
+		s.views = append(s.views, view{m.resource.Name, m.resource.Kind, m.role, m.condition, m.doing, m.degraded, m.detail, m.since, len(m.failures), m.restarted})
 	}
 	last := t.standing()
 	if s.phase == last.phase && s.why == last.why && s.over == last.over && slices.Equal(s.views, last.views) {
@@ -218,9 +234,12 @@ func (t *tenure) take(o order) {
 		t.become(*o.shape)
 	}
 	for _, m := range t.members {
-		if m.resource.Name == o.restart {
+		if o.restart != nil && m.resource.Name == o.restart.resource {
 			m.renew, m.failures, m.again = true, nil, time.Time{}
-			delete(t.given, o.restart)
+			delete(t.given, m.resource.Name)
+			if m.serial = o.restart.serial; m.condition == down && !t.wanted(m) {
+				m.restarted = m.serial // it is to be stopped
+			}
 		}
 	}
 }

@@ -3,13 +3,9 @@
 package failover
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,135 +14,6 @@ import (
 	"github.com/mailha/mailha/internal/state"
 	"github.com/mailha/mailha/resources"
 )
-
-// house is one tenure in a world of its own, in a time of its own.
-type house struct {
-	*world
-	*tenure
-	t      *testing.T
-	group  resources.Group
-	cancel context.CancelFunc
-
-	mu       sync.Mutex
-	failures []failure
-	marked   uint64
-	wakes    map[string]func()
-	leave    context.CancelFunc
-}
-
-// thingOf is a resource that starts after others.
-func thingOf(name string, after ...string) resources.Resource {
-	return resources.Resource{
-		Name: name, Kind: "service", Group: "g", After: after, OnFailure: resources.OnFailureRestart, Threshold: 3,
-		StartTimeout: 10 * time.Second, StopTimeout: 10 * time.Second,
-		Monitors: []resources.Monitor{{Depth: 0, Interval: 10 * time.Second, Timeout: 5 * time.Second}, {Depth: 10, Interval: 30 * time.Second, Timeout: 5 * time.Second}},
-	}
-}
-
-func kindOf(kind string, r resources.Resource) resources.Resource { r.Kind = kind; return r }
-
-func onFailure(f resources.OnFailure, r resources.Resource) resources.Resource {
-	r.OnFailure = f
-	return r
-}
-
-// inHouse runs f on a tenure of the resources, which are told to end afterwards.
-func inHouse(t *testing.T, f func(*house), all ...resources.Resource) {
-	t.Helper()
-	synctest.Test(t, func(t *testing.T) { houseOf(t, f, all...) })
-}
-
-func houseOf(t *testing.T, f func(*house), all ...resources.Resource) {
-	w := newWorld()
-	h := &house{world: w, t: t, group: resources.Group{Name: "g", FailureWindow: time.Hour, Resources: all}, wakes: map[string]func(){}}
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	h.cancel = cancel
-	h.tenure = newTenure("g", 1, h.shape(h.group), slog.New(slog.DiscardHandler), h.tell, h.watch)
-	h.tenure.lease, h.leave = context.WithCancel(ctx)
-	go h.run(ctx)
-	synctest.Wait()
-	f(h)
-	h.world.heal()
-	h.tenure.order(order{end: true})
-	select {
-	case <-h.tenure.done:
-	case <-time.After(time.Hour):
-		t.Errorf("it did not end: %+v", h.standing())
-	}
-	for _, wrong := range w.wrong {
-		t.Error(wrong)
-	}
-	for at := range w.things {
-		t.Errorf("%v is left", at)
-	}
-}
-
-func (h *house) shape(g resources.Group) shape {
-	types := h.types("n1", nil)
-	kinds := kindsOf(types)
-	s := shape{window: g.FailureWindow, compare: func(a, b resources.Resource) change { return compare(a, b, kinds) }}
-	for _, r := range g.Resources {
-		i := slices.IndexFunc(types, func(t agents.Type) bool { return t.Name == r.Kind })
-		s.parts = append(s.parts, part{driver: newDriver(r, types[i], agents.Env{}, make(chan struct{}, 1))})
-	}
-	return s
-}
-
-func (h *house) tell(n news) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if n.failure != nil {
-		h.failures = append(h.failures, *n.failure)
-	}
-	h.marked = max(h.marked, n.marked)
-}
-
-func (h *house) watch(ctx context.Context, d *driver, wake func()) {
-	h.mu.Lock()
-	h.wakes[d.resource.Name] = wake
-	h.mu.Unlock()
-	<-ctx.Done()
-}
-
-func (h *house) failed() (names []string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, f := range h.failures {
-		name := f.resource
-		if f.fatal {
-			name += "!"
-		}
-		names = append(names, name)
-	}
-	return names
-}
-
-func (h *house) pass(d time.Duration) { time.Sleep(d); synctest.Wait() }
-
-func (h *house) view(name string) view {
-	for _, v := range h.standing().views {
-		if v.name == name {
-			return v
-		}
-	}
-	return view{condition: -1}
-}
-
-func (h *house) want(phase state.Phase, conditions map[string]condition) {
-	h.t.Helper()
-	synctest.Wait()
-	if s := h.standing(); s.phase != phase {
-		h.t.Errorf("phase %s, want %s: %+v", s.phase, phase, s)
-	}
-	for name, c := range conditions {
-		if v := h.view(name); v.condition != c {
-			h.t.Errorf("%s: condition %d, want %d: %+v", name, c, v.condition, v)
-		}
-	}
-}
-
-func (h *house) fail(name string) { h.on("n1", name, func(th *thing) { th.failed = true }) }
 
 func TestStartsAndStopsInOrder(t *testing.T) {
 	inHouse(t, func(h *house) {
@@ -260,7 +127,7 @@ func TestStopDuringStart(t *testing.T) {
 		houseOf(t, func(h *house) {
 			h.pass(time.Second)
 			h.set("n1/a/start", fault{last: 9 * time.Second})
-			h.tenure.order(order{restart: "a"})
+			h.tenure.order(order{restart: &restart{resource: "a", serial: 1}})
 			h.pass(time.Second)
 			h.want(state.Running, map[string]condition{"a": working})
 			h.tenure.order(order{end: true})
@@ -367,7 +234,7 @@ func TestStartThatFailsIsNotTriedAgainHere(t *testing.T) {
 				t.Errorf("%+v", v)
 			}
 			h.heal()
-			h.tenure.order(order{restart: "a"})
+			h.tenure.order(order{restart: &restart{resource: "a", serial: 1}})
 			h.pass(time.Second)
 			h.want(state.Running, map[string]condition{"a": up})
 		}, thingOf("a"), thingOf("b"))
@@ -383,7 +250,7 @@ func TestOperatorStopsAndRestartsOne(t *testing.T) {
 		h.want(state.Running, map[string]condition{"a": down, "b": up})
 		h.tenure.order(order{stopped: map[string]bool{}})
 		h.pass(time.Second)
-		h.tenure.order(order{restart: "b"})
+		h.tenure.order(order{restart: &restart{resource: "b", serial: 1}})
 		h.pass(time.Second)
 		h.want(state.Running, map[string]condition{"a": up, "b": up})
 		if got := h.world.order(); got != "stop a, start a, stop b, start b" {
@@ -452,7 +319,7 @@ func TestGreaterEpochIsAskedFor(t *testing.T) {
 		houseOf(t, func(h *house) {
 			h.pass(time.Second)
 			h.set("n1/a/start", fault{err: fmt.Errorf("mark: %w", &agents.EpochError{Own: 1, Marked: 7, Node: "n9"})})
-			h.tenure.order(order{restart: "a"})
+			h.tenure.order(order{restart: &restart{resource: "a", serial: 1}})
 			h.pass(time.Minute)
 			h.want(state.Running, map[string]condition{"a": down})
 			if h.marked != 7 || len(h.failed()) > 0 {
@@ -475,7 +342,7 @@ func TestNothingStartsWithoutALease(t *testing.T) {
 	inHouse(t, func(h *house) {
 		h.pass(time.Second)
 		h.set("n1/a/start", fault{last: 5 * time.Second})
-		h.tenure.order(order{restart: "a"})
+		h.tenure.order(order{restart: &restart{resource: "a", serial: 1}})
 		h.pass(time.Second)
 		h.tenure.valid = func() bool { return false }
 		h.leave()
@@ -485,60 +352,4 @@ func TestNothingStartsWithoutALease(t *testing.T) {
 			t.Errorf("%v", h.things)
 		}
 	}, thingOf("a"))
-}
-
-func TestReload(t *testing.T) {
-	base := func() []resources.Resource {
-		return []resources.Resource{thingOf("a"), thingOf("b", "a"), thingOf("c")}
-	}
-	params := func(r resources.Resource, name, value string) resources.Resource {
-		r.Params = map[string]string{name: value}
-		return r
-	}
-	for _, tt := range []struct {
-		name string
-		to   func([]resources.Resource) []resources.Resource
-		want string
-	}{
-		{"nothing", func(r []resources.Resource) []resources.Resource { return r }, ""},
-		{"soft", func(r []resources.Resource) []resources.Resource { r[0] = params(r[0], "soft", "x"); return r }, "reload a"},
-		{"hard", func(r []resources.Resource) []resources.Resource { r[0] = params(r[0], "hard", "x"); return r }, "stop a, start a"},
-		{"kind", func(r []resources.Resource) []resources.Resource { r[2] = kindOf("mta", r[2]); return r }, "stop c, start c"},
-		{"removed", func(r []resources.Resource) []resources.Resource { return r[:2] }, "stop c"},
-		{"new", func(r []resources.Resource) []resources.Resource { return append(r, thingOf("d", "a")) }, "start d"},
-		{"times", func(r []resources.Resource) []resources.Resource {
-			r[0].Monitors = []resources.Monitor{{Interval: time.Second, Timeout: time.Second}}
-			r[0].StopTimeout = time.Minute
-			return r
-		}, ""},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			inHouse(t, func(h *house) {
-				h.pass(time.Second)
-				h.story = nil
-				g := h.group
-				g.Resources = tt.to(slices.Clone(g.Resources))
-				s := h.shape(g)
-				h.tenure.order(order{shape: &s})
-				h.pass(time.Second)
-				if got := h.world.order(); got != tt.want {
-					t.Errorf("%q, want %q", got, tt.want)
-				}
-				all := map[string]condition{}
-				for _, r := range g.Resources {
-					all[r.Name] = up
-				}
-				h.want(state.Running, all)
-				if n := len(h.standing().views); n != len(g.Resources) {
-					t.Errorf("%d resources: %+v", n, h.standing().views)
-				}
-				h.fail("a") // the watch goes by the new file
-				h.pass(11 * time.Second)
-				h.want(state.Running, all)
-				if len(h.failed()) != 1 {
-					t.Error(h.failed())
-				}
-			}, base()...)
-		})
-	}
 }

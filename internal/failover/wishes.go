@@ -48,22 +48,41 @@ func (e *Engine) obey(u *turn) {
 	}
 }
 
-// fulfil is true for the one node that has taken the wish back.
-func (e *Engine) fulfil(u *turn, w state.Wish, why string) bool {
-	return e.Store.EndWish(u.ctx, w, self, why) == nil
+// fulfil takes a wish back. Another node may be quicker.
+func (e *Engine) fulfil(u *turn, w state.Wish, why string) {
+	if err := e.Store.EndWish(u.ctx, w, self, why); err != nil {
+		e.Log.Debug("a wish is not taken back", "wish", w, "error", err)
+	}
 }
 
+// restart has the owner do it, and takes the wish back when it is done.
 func (e *Engine) restart(u *turn, w state.Wish) {
 	for name, o := range e.owned {
 		g, _ := e.Cluster().Group(name)
-		if _, is := g.Resource(w.Resource); !is || o.reason != "" || !e.fulfil(u, w, "it is being done") {
+		if _, is := g.Resource(w.Resource); !is || o.reason != "" {
 			continue
 		}
+		at := o.tenure
+		s := e.standby[name]
+		if s != nil && s.tenure.holds(w.Resource, whole) {
+			at = s.tenure // it runs everywhere by that
+		}
+		if o.restarts[w.Resource] == w.Rev {
+			if v, ok := at.view(w.Resource); ok && v.restarted == w.Rev {
+				e.fulfil(u, w, "it is done")
+			}
+			continue
+		}
+		if o.restarts == nil {
+			o.restarts = map[string]int64{}
+		}
+		o.restarts[w.Resource] = w.Rev
 		o.forgiven = append(o.forgiven, w.Resource)
 		o.why = w.Resource + " is restarted: " + w.By + " asked for it"
-		o.tenure.order(order{restart: w.Resource})
-		if s := e.standby[name]; s != nil {
-			s.tenure.order(order{restart: w.Resource})
+		again := order{restart: &restart{w.Resource, w.Rev}}
+		o.tenure.order(again)
+		if s != nil {
+			s.tenure.order(again)
 		}
 	}
 }

@@ -244,7 +244,7 @@ func (a *agent) Start(ctx context.Context) error {
 		return err
 	}
 	name := a.env.Instance
-	warm := a.env.Epoch == 0
+	warm := a.promotes || a.env.Kind == "mta" // by its nature, however it is used
 	if running := a.world.on(a.node, name, nil); !running {
 		a.world.begin(a.node, name, a.env.Epoch, a.values(), warm)
 	}
@@ -325,6 +325,9 @@ func (a leader) Promote(ctx context.Context) error {
 }
 
 func (a leader) Demote(ctx context.Context) error {
+	if a.alive != nil && !a.alive() {
+		return nil
+	}
 	if err := a.suffer(ctx, "demote"); err != nil {
 		return err
 	}

@@ -61,7 +61,7 @@ func (m *Member) Health(ctx context.Context) Health {
 func (h *Health) warn(dir string) {
 	add := func(format string, args ...any) { h.Warnings = append(h.Warnings, fmt.Sprintf(format, args...)) }
 	if h.Leader == 0 {
-		add("etcd has no leader: most of the members must run and reach one another; see \"mailhactl cluster members\"")
+		add("etcd has no leader: most of the members must run and reach one another; see \"mailhactl status\"")
 	}
 	if h.Fsync > slowFsync || h.Commit > slowCommit {
 		add("the disk below %s is slow (99 of 100 writes within %s to the log, %s to the database; %s and %s are wanted): "+

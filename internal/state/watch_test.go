@@ -145,7 +145,7 @@ func TestWishes(t *testing.T) {
 			t.Errorf("%s is over or not at the wrong time", w)
 		}
 	}
-	want := []string{"the ban of mail from n1", "the ban of mail from n2", "maintenance", "mta to be stopped"}
+	want := []string{"the ban of mail from n1", "the ban of mail from n2", "maintenance", "a stop of mta"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}

@@ -16,11 +16,11 @@ func (w Wish) String() string {
 	case Ban:
 		return fmt.Sprintf("the ban of %s from %s", w.Group, w.Node)
 	case Stop:
-		return fmt.Sprintf("%s to be stopped", w.Resource)
+		return "a stop of " + w.Resource
 	case StopGroup:
-		return fmt.Sprintf("group %s to be stopped", w.Group)
+		return "a stop of group " + w.Group
 	case Fenced:
-		return fmt.Sprintf("%s to be taken as switched off", w.Node)
+		return fmt.Sprintf("the word that %s is switched off", w.Node)
 	case Restart:
 		return "a restart of " + w.Resource
 	}

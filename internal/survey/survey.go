@@ -25,6 +25,7 @@ func State(s state.Snapshot, c *resources.Cluster, now time.Time, at clock.Time)
 	}
 	for name, g := range s.Groups {
 		p.Groups[name] = group(s, c, g, now, at)
+		lost(&p, s, g, at)
 	}
 	for _, w := range s.Wishes {
 		if !w.Over(now) {
@@ -35,9 +36,27 @@ func State(s state.Snapshot, c *resources.Cluster, now time.Time, at clock.Time)
 	return p
 }
 
+// lost adds the nodes that had the group once and are not present.
+func lost(p *placement.State, s state.Snapshot, g state.Group, at clock.Time) {
+	names := []string{g.Owner, g.Former}
+	for _, f := range g.Failures {
+		names = append(names, f.Node)
+	}
+	for _, name := range names {
+		if _, known := p.Nodes[name]; known || name == "" {
+			continue
+		}
+		n := placement.Node{}
+		if gone, ok := s.Gone[name]; ok {
+			n.Since = p.Now.Add(gone.Sub(at))
+		}
+		p.Nodes[name] = n
+	}
+}
+
 func group(s state.Snapshot, c *resources.Cluster, g state.Group, now time.Time, at clock.Time) placement.Group {
 	p := placement.Group{Owner: g.Owner, Epoch: int64(g.Epoch), Phase: placement.Phase(g.Phase), Since: g.Since, Last: g.Former}
-	if w, ok := s.Fenced(g); ok {
+	if w, ok := s.Fenced(g); ok && !w.Over(now) {
 		p.FreeAt = w.Since
 	} else if gone, ok := s.Gone[g.Owner]; ok && g.Owner != "" && g.Phase != state.Failed && leased(c, g.Name) {
 		// A lease that ends proves nothing about what could not be stopped under it.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package survey
+package survey_test
 
 import (
 	"testing"
@@ -8,40 +8,82 @@ import (
 
 	"github.com/mailha/mailha/internal/clock"
 	"github.com/mailha/mailha/internal/state"
+	"github.com/mailha/mailha/internal/survey"
 	"github.com/mailha/mailha/resources"
 )
 
-// A group that needs its lost node off waits for that, however long the lease has ended.
-func TestTakeover(t *testing.T) {
-	now := time.Unix(1_000_000, 0)
-	at := clock.Time(time.Hour)
-	owned := state.Group{Name: "store", Owner: "n1", Epoch: 3, Phase: state.Running, Rev: 7}
-	word := state.Wish{Kind: state.Fenced, Node: "n1", Since: now.Add(-time.Second), Rev: 9}
+var (
+	now = time.Date(2026, 11, 22, 4, 0, 0, 0, time.UTC)
+	at  = clock.Time(time.Hour)
+)
+
+func file() *resources.Cluster {
+	return &resources.Cluster{Margin: 300 * time.Millisecond, Groups: []resources.Group{{
+		Name: "mail", Nodes: []resources.Preference{{Node: "n1"}, {Node: "n2"}}, Resources: []resources.Resource{{Name: "a"}, {Name: "b"}},
+	}}}
+}
+
+func owned(phase state.Phase) state.Snapshot {
+	return state.Snapshot{
+		Nodes:  map[string]state.Node{"n2": {Name: "n2", Since: now.Add(-time.Hour)}},
+		Groups: map[string]state.Group{"mail": {Name: "mail", Owner: "n1", Former: "n0", Epoch: 3, Phase: phase, Rev: 10}},
+		Gone:   map[string]clock.Time{"n1": at.Add(-time.Second)},
+	}
+}
+
+// A node that was here is lost, and not one that nobody has seen.
+func TestLostNodes(t *testing.T) {
+	p := survey.State(owned(state.Running), file(), now, at)
+	for _, name := range []string{"n0", "n1"} {
+		if n, seen := p.Nodes[name]; !seen || n.Present {
+			t.Errorf("%s: %+v, %t", name, n, seen)
+		}
+	}
+	if since := p.Nodes["n1"].Since; !since.Equal(now.Add(-time.Second)) {
+		t.Errorf("lost since %s", since)
+	}
+	if n := p.Nodes["n2"]; !n.Present {
+		t.Errorf("%+v", n)
+	}
+}
+
+func TestWhenAGroupIsFree(t *testing.T) {
+	fenced := func(rev int64, until time.Time) []state.Wish {
+		return []state.Wish{{Kind: state.Fenced, Node: "n1", Since: now.Add(-time.Minute), Until: until, Rev: rev}}
+	}
 	for _, tt := range []struct {
-		name     string
-		takeover resources.Takeover
-		phase    state.Phase
-		gone     bool
-		wishes   []state.Wish
-		free     bool
+		name   string
+		phase  state.Phase
+		wishes []state.Wish
+		want   time.Time
 	}{
-		{"the node is there", resources.TakeoverLease, state.Running, false, nil, false},
-		{"the lease has ended", resources.TakeoverLease, state.Running, true, nil, true},
-		{"it says nothing", "", state.Running, true, nil, true},
-		{"what could not be stopped", resources.TakeoverLease, state.Failed, true, nil, false},
-		{"the lease is not enough", resources.TakeoverFenced, state.Running, true, nil, false},
-		{"an operator's word", resources.TakeoverFenced, state.Running, true, []state.Wish{word}, true},
+		{"its lease is over", state.Running, nil, now.Add(-700 * time.Millisecond)},
+		{"a lease proves nothing about what did not stop", state.Failed, nil, time.Time{}},
+		{"an operator's word", state.Failed, fenced(11, time.Time{}), now.Add(-time.Minute)},
+		{"of the past", state.Failed, fenced(11, now.Add(-time.Second)), time.Time{}},
+		{"of before it owned the group", state.Failed, fenced(9, time.Time{}), time.Time{}},
 	} {
-		c := &resources.Cluster{Margin: time.Second, Groups: []resources.Group{{Name: "store", Takeover: tt.takeover}}}
-		g := owned
-		g.Phase = tt.phase
-		s := state.Snapshot{Groups: map[string]state.Group{"store": g}, Wishes: tt.wishes}
-		if tt.gone {
-			s.Gone = map[string]clock.Time{"n1": at.Add(-time.Minute)}
+		s := owned(tt.phase)
+		s.Wishes = tt.wishes
+		if got := survey.State(s, file(), now, at).Groups["mail"].FreeAt; !got.Equal(tt.want) {
+			t.Errorf("%s: free at %s, want %s", tt.name, got, tt.want)
 		}
-		p := State(s, c, now, at)
-		if free := p.Groups["store"].FreeAt; free.IsZero() == tt.free || tt.free && free.After(now) {
-			t.Errorf("%s: free at %v, want free: %t", tt.name, free, tt.free)
-		}
+	}
+}
+
+func TestWishes(t *testing.T) {
+	s := owned(state.Running)
+	s.Wishes = []state.Wish{
+		{Kind: state.Stop, Resource: "a", By: "root"}, {Kind: state.Standby, Node: "n2", Until: now},
+		{Kind: state.Move, Group: "new", Node: "n2"}, {Kind: state.Ban, Group: "mail", Node: "n2"}, {Kind: state.Maintenance},
+	}
+	p := survey.State(s, file(), now, at)
+	g := p.Groups["mail"]
+	if g.Stopped != nil || p.Nodes["n2"].Standby != nil || len(g.Bans) != 1 || p.Maintenance == nil || p.Groups["new"].Wish.Node != "n2" {
+		t.Errorf("%+v", p)
+	}
+	s.Wishes = append(s.Wishes, state.Wish{Kind: state.Stop, Resource: "b", By: "root"})
+	if survey.State(s, file(), now, at).Groups["mail"].Stopped == nil {
+		t.Error("a group of which all is stopped is not stopped")
 	}
 }

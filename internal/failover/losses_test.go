@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package failover
+
+import (
+	"errors"
+	"time"
+
+	"github.com/mailha/mailha/internal/state"
+)
+
+func powerCut(c *cluster) {
+	c.on("n1", "mail", "vip", "mta")
+	c.power("n1")
+	took := c.on("n2", "mail", "vip", "mta")
+	const noise = 2 * time.Second // of a busy machine; less than 0.1 s on an idle one
+	if took > lease+margin+noise || took < lease/2 {
+		c.t.Errorf("taken over after %s", took)
+	}
+	c.t.Logf("taken over after %s", took)
+}
+
+func daemonKilled(c *cluster) {
+	c.on("n1", "mail", "vip", "mta")
+	n := c.nodes["n1"]
+	n.kill()
+	if len(c.where("vip")) != 1 {
+		c.t.Error("nothing should have happened yet")
+	}
+	time.Sleep(100 * time.Millisecond)
+	n.run()
+	c.until("it was cleaned up", func(state.Snapshot) bool { return c.happened("n1", "vip", "stop") == 1 })
+	c.until("it runs again", func(s state.Snapshot) bool {
+		return c.happened("n1", "vip", "start") == 2 && s.Groups["mail"].Phase == state.Running && s.Groups["mail"].Epoch == 2
+	})
+}
+
+func leaseLost(c *cluster) {
+	c.on("n1", "mail", "vip", "mta")
+	c.set("n1/mta/stop", fault{last: 100 * time.Millisecond})
+	n := c.nodes["n1"]
+	n.wire.Hold()
+	c.until("it let go", func(state.Snapshot) bool { return len(c.where("vip")) == 0 })
+	if c.happened("n1", "", "drop") == 0 {
+		c.t.Error("addresses were not dropped")
+	}
+	took := c.on("n2", "mail", "vip", "mta")
+	c.t.Logf("taken over %s after it had let go", took)
+	n.wire.Free()
+	c.until("n1 is back", func(s state.Snapshot) bool { return s.Nodes["n1"].Session != 0 })
+	c.ask(state.Wish{Kind: state.Move, Group: "mail", Node: "n1"})
+	c.on("n1", "mail", "vip", "mta")
+}
+
+// A group that this session took without having heard so is run, or given up.
+func unknownTake(c *cluster) {
+	c.on("n1", "mail", "vip", "mta")
+	stop := c.ask(state.Wish{Kind: state.StopGroup, Group: "mail"})
+	free := func(s state.Snapshot) bool { return s.Groups["mail"].Phase == state.Free }
+	c.until("it is free", free)
+	take := func() uint64 {
+		g, err := c.nodes["n2"].Session().Take(c.t.Context(), c.snapshot().Groups["mail"], state.Claim{Why: "nobody heard"})
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		return g.Epoch
+	}
+	e := take()
+	c.until("it is free again", func(s state.Snapshot) bool { return free(s) && s.Groups["mail"].Epoch == e })
+	take()
+	c.takeBack(stop)
+	c.until("it runs", func(s state.Snapshot) bool {
+		return s.Groups["mail"].Phase == state.Running && len(c.where("mta")) == 1
+	})
+}
+
+// What was written and not confirmed counts all the same.
+func lostAnswers(c *cluster) {
+	c.on("n1", "mail", "vip", "mta")
+	for i := range 12 {
+		from, to := "n1", "n2"
+		if i%2 == 1 {
+			from, to = to, from
+		}
+		c.ask(state.Wish{Kind: state.Move, Group: "mail", Node: to})
+		c.until("it moves", func(s state.Snapshot) bool { return s.Groups["mail"].Phase != state.Running })
+		mute := []string{from, to}[i/2%2]
+		c.nodes[mute].wire.HoldAnswers()
+		time.Sleep(time.Duration(100+50*i) * time.Millisecond)
+		c.nodes[mute].wire.Free()
+		c.on(to, "mail", "vip", "mta")
+		c.until("the wish is fulfilled", func(s state.Snapshot) bool { return len(s.Wishes) == 0 })
+	}
+	if e := c.snapshot().Groups["mail"].Epoch; e != 13 {
+		c.t.Logf("epoch %d: a lease was lost on the way", e)
+	}
+}
+
+func fenced(c *cluster) {
+	c.on("n1", "mail", "vip", "mta")
+	c.set("n1/vip/stop", fault{err: errors.New("it does not go")})
+	c.ask(state.Wish{Kind: state.Move, Group: "mail", Node: "n2"})
+	c.until("mail has failed", func(s state.Snapshot) bool { return s.Groups["mail"].Phase == state.Failed })
+	c.power("n1")
+	c.until("n1 is gone", func(s state.Snapshot) bool { _, is := s.Nodes["n1"]; return !is })
+	time.Sleep(time.Second)
+	if g := c.snapshot().Groups["mail"]; g.Owner != "n1" {
+		c.t.Errorf("taken over though its stop had failed: %+v", g)
+	}
+	c.ask(state.Wish{Kind: state.Fenced, Node: "n1"})
+	c.on("n2", "mail", "vip", "mta")
+}
