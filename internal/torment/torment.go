@@ -3,6 +3,11 @@
 // Package torment is what a cluster of mailhad is put through: faults of its nodes, its
 // network, its disks and its operators, each with an undo.
 //
+// Two are not here. The clock that people read cannot be set for one node alone: the lab's
+// nodes share the host's, and programs without libc know no false one. Leases count
+// CLOCK_BOOTTIME, which nobody can set. And there is no way yet to restore a cluster from
+// a snapshot.
+//
 // It must never touch anything but a lab's nodes, and never leave one of them broken
 // after its torment has ended.
 package torment
