@@ -86,7 +86,7 @@ func during(ctx context.Context, d time.Duration, do, undo func(ctx context.Cont
 		case <-time.After(d):
 		}
 	}
-	const patience = time.Minute
+	const patience = 4 * time.Minute // an orderly stop of mailhad drains
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
 	return errors.Join(err, undo(ctx))
