@@ -19,7 +19,7 @@ export CGO_ENABLED = 0
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  Variables: DESTDIR PREFIX OCFDIR UNITDIR MANDIR GO"
+	@echo "  Variables: DESTDIR PREFIX OCFDIR UNITDIR MANDIR GO; ENGINE of demo; TRIES ONLY of torment"
 
 build: ## build the shipped programs into build/
 	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o build/ ./cmd/...
@@ -27,7 +27,7 @@ build: ## build the shipped programs into build/
 man: ## write the agents' manual pages into man/
 	$(GO) run ./internal/cmd/man -o man
 
-test: ## run every test, from unit tests to real clusters (root, about ten minutes)
+test: ## run every test, from unit tests to real clusters (root, about a quarter of an hour)
 	./scripts/test.sh
 
 quick: ## run the tests that need no test nodes (root)
