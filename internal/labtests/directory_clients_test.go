@@ -47,7 +47,8 @@ func TestDirectoryDismisses(t *testing.T) {
 				}
 				began := time.Now()
 				a := r.must(t, one, action, call{}, success)
-				if !strings.Contains(a.log, "dismissed=3 cut=0") {
+				// The other replica may look in for a moment.
+				if !strings.Contains(a.log, "dismissed=3 cut=0") && !strings.Contains(a.log, "dismissed=4 cut=0") {
 					t.Errorf("%s: %s", action, a)
 				}
 				for range cap(ended) {

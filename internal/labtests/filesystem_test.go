@@ -138,8 +138,8 @@ os.chdir(\"/\"); os.close(os.open(\"/run/using\", os.O_CREAT)); os.chroot(\"`+da
 		{name: "parameters bad", now: fileSystem("device", "nonsense", "directory", "nonsense", "kill_users", "perhaps")},
 		{name: "parameters of another device", now: fileSystem("device", "/dev/null", "directory", "/srv/elsewhere")},
 		{name: "note removed", script: "rm -r /run/mailha"},
-		{name: "note damaged", script: "echo '{' >/run/mailha/p_fs.note"},
-		{name: "note damaged, parameters gone", now: resource{"filesystem", "p_fs", nil}, script: "echo '{' >/run/mailha/p_fs.note; rm /run/mount/utab", code: generic, reason: "read what the start noted"},
+		{name: "note damaged", script: "echo '{' >/run/mailha/p_fs.mount"},
+		{name: "note damaged, parameters gone", now: resource{"filesystem", "p_fs", nil}, script: "echo '{' >/run/mailha/p_fs.mount; rm /run/mount/utab", code: generic, reason: "read what the start noted"},
 		{name: "hardly any time", timeout: time.Second},
 		{name: "hardly any time, in use", timeout: 2 * time.Second, script: user(`trap "" TERM; cd ` + dataDir + "; " + using + "while :; do sleep 1; done")},
 	} {

@@ -89,7 +89,7 @@ func TestMetadata(t *testing.T) {
 				{"RNG of API 1.1", `for rng in /usr/share/pacemaker/api/ocf-ra-*.rng; do
 					[ ! -e $rng ] || xmllint --nowarning --noout --relaxng $rng ` + file + `; done`},
 				{"Pacemaker", `crm_resource --show-metadata ocf:mailha:` + agent + ` | cmp - ` + file},
-				{"crmsh", `crm ra info ocf:mailha:` + agent + ` | grep -q '^drain_timeout\|^refresh_interval'`},
+				{"crmsh", `crm ra info ocf:mailha:` + agent + ` | grep -q '^drain_timeout\|^refresh_interval\|^kill_users'`},
 			} {
 				if res, err := n.Exec(t.Context(), "bash", "-c", "set -o pipefail; "+tt.script); err != nil || res.ExitCode != 0 {
 					t.Errorf("%s: %v, exit code %d: %s", tt.name, err, res.ExitCode, res.Stderr)
