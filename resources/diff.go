@@ -164,8 +164,9 @@ func (d *differ) resource(g Group, r Resource) {
 		d.say(c, "resource %q is new: it is started where group %q runs", r.Name, g.Name)
 		return
 	case old.Group != r.Group:
-		c.Effect, c.Keys = EffectRestart, []string{"group"}
-		d.say(c, "resource %q is stopped with group %q and started with group %q", r.Name, old.Group, r.Group)
+		// The groups may be on different nodes, which start and stop at the same time.
+		c.Effect, c.Keys = EffectRefuse, []string{"group"}
+		d.say(c, "resource %q cannot go from group %q to group %q at once: apply a file without it, and this one when it is stopped", r.Name, old.Group, r.Group)
 		return
 	case old.Kind != r.Kind:
 		c.Effect, c.Keys = EffectRestart, []string{"kind"}

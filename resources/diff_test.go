@@ -109,16 +109,16 @@ adjust resource "ip": threshold as the new file has it from now on
 adjust resource "mta": threshold as the new file has it from now on
 adjust group "news": apart_from as the new file has it from now on`},
 		{"another group", []string{`name = "news"`, `name = "usenet"`, `group = "news"`, `group = "usenet"`},
-			`restart resource "innd" is stopped with group "news" and started with group "usenet"
+			`refuse resource "innd" cannot go from group "news" to group "usenet" at once: apply a file without it, and this one when it is stopped
 start group "usenet" is new: it is started
 stop group "news" is gone: it is stopped`,
-			`restart resource "innd" is stopped with group "usenet" and started with group "news"
+			`refuse resource "innd" cannot go from group "usenet" to group "news" at once: apply a file without it, and this one when it is stopped
 start group "news" is new: it is started
 stop group "usenet" is gone: it is stopped`},
 		{"resources", []string{`kind = "mta"
 group = "mail"`, `kind = "mta"
 group = "news"`, `after = "ip"`, ``, `name = "innd"`, `name = "leafnode"`},
-			`restart resource "mta" is stopped with group "mail" and started with group "news"
+			`refuse resource "mta" cannot go from group "mail" to group "news" at once: apply a file without it, and this one when it is stopped
 start resource "leafnode" is new: it is started where group "news" runs
 stop resource "innd" is gone: it is stopped`, "-"},
 		{"a new group", []string{`[[resource]]

@@ -4,7 +4,10 @@ package api
 
 import (
 	"errors"
+	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"unicode"
 
 	"github.com/mailha/mailha/internal/state"
@@ -72,6 +75,7 @@ func (s *Server) reviewed(v *view, c ConfigChange) (Review, *resources.Cluster) 
 		before = &resources.Cluster{Name: next.Name, Etcd: next.Etcd}
 	}
 	for _, change := range resources.Diff(before, next, s.Kinds) {
+		change = v.lingering(before, change)
 		out.Changes = append(out.Changes, ConfigEffect{
 			Effect: string(change.Effect), Node: change.Node, Group: change.Group, Resource: change.Resource, What: sentence(change.Text),
 		})
@@ -83,6 +87,21 @@ func (s *Server) reviewed(v *view, c ConfigChange) (Review, *resources.Cluster) 
 		}
 	}
 	return out, next
+}
+
+// lingering refuses a new resource that is not stopped yet everywhere as what it was in
+// an earlier file.
+func (v *view) lingering(before *resources.Cluster, c resources.Change) resources.Change {
+	if _, known := before.Resource(c.Resource); known || c.Effect != resources.EffectStart || c.Resource == "" {
+		return c
+	}
+	for _, name := range slices.Sorted(maps.Keys(v.Reports)) {
+		if r, told := v.Reports[name].Resource(c.Resource); told && r.Phase != state.ResourceStopped {
+			c.Effect = resources.EffectRefuse
+			c.Text = fmt.Sprintf("resource %q is still %s on node %q from before: apply the file again when it is stopped", c.Resource, r.Phase, name)
+		}
+	}
+	return c
 }
 
 func placesOf(all resources.Problems) []Place {

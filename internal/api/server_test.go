@@ -271,3 +271,35 @@ func FuzzRequest(f *testing.F) {
 		}
 	})
 }
+
+// What is new in the file and still runs somewhere is refused: it was taken out of an
+// earlier one a moment ago.
+func TestApplyWaitsForStops(t *testing.T) {
+	c := apitest.Serve(t)
+	client := api.Dial(c.Socket)
+	file := apitest.Config + `
+[[resource]]
+name = "news"
+kind = "service"
+group = "box"
+params = { unit = "innd.service" }
+`
+	c.Change(func(s *state.Snapshot) {
+		r := s.Reports["n1"]
+		r.Resources = append(r.Resources[:len(r.Resources):len(r.Resources)], state.ResourceReport{Name: "news", Group: "mx", Phase: state.ResourceStopping})
+		s.Reports["n1"] = r
+	})
+	review, err := client.Review(t.Context(), api.ConfigChange{TOML: file})
+	if err != nil || !review.Refused() {
+		t.Fatalf("%+v, %v", review, err)
+	}
+	var fault *api.Fault
+	if _, err := client.Apply(t.Context(), api.ConfigChange{TOML: file, Revision: review.Revision}); !errors.As(err, &fault) || fault.Code != api.CodeRefused ||
+		!strings.Contains(fault.What, `"news" is still stopping on node "n1"`) {
+		t.Errorf("it was applied: %v", err)
+	}
+	c.Report("n1", "news", func(r *state.ResourceReport) { r.Phase = state.ResourceStopped })
+	if _, err := client.Apply(t.Context(), api.ConfigChange{TOML: file, Revision: review.Revision}); err != nil {
+		t.Error(err)
+	}
+}

@@ -118,7 +118,7 @@ func (e *Engine) alignStandby(u *turn) {
 func (e *Engine) shapeOf(u *turn, name string, everywhere bool) (shaped, error) {
 	c := e.Cluster()
 	g, _ := c.Group(name)
-	s := shaped{from: c, shape: shape{window: g.FailureWindow, compare: func(before, after resources.Resource) change { return compare(before, after, e.kinds) }}}
+	s := shaped{from: c, shape: shape{window: g.FailureWindow, compare: e.compare}}
 	if everywhere && !e.stands(u, g) {
 		s.out = "*"
 		return s, nil
@@ -127,6 +127,10 @@ func (e *Engine) shapeOf(u *turn, name string, everywhere bool) (shaped, error) 
 	for _, r := range g.Resources {
 		warm := r.Standby == resources.Warm
 		if everywhere && !warm {
+			continue
+		}
+		if e.elsewhere(name, r.Name) {
+			out = append(out, r.Name)
 			continue
 		}
 		if o := e.owned[name]; everywhere && o != nil && o.tenure.holds(r.Name, whole) {
@@ -152,6 +156,22 @@ func (e *Engine) shapeOf(u *turn, name string, everywhere bool) (shaped, error) 
 	}
 	s.out = strings.Join(out, " ")
 	return s, nil
+}
+
+// elsewhere says whether a resource may still be here as a part of another group: of the
+// one that it was in before a reload, or of what a former daemon has left.
+func (e *Engine) elsewhere(group, resource string) bool {
+	for name, o := range e.owned {
+		if name != group && o.tenure.holds(resource, whole, leading, leaning) {
+			return true
+		}
+	}
+	for name, s := range e.standby {
+		if name != group && s.tenure.holds(resource, whole) {
+			return true
+		}
+	}
+	return false
 }
 
 // stands says whether this node runs what of a group runs everywhere.

@@ -38,3 +38,7 @@ func compare(before, after resources.Resource, kinds resources.Kinds) change {
 	}
 	return equal
 }
+
+func (e *Engine) compare(before, after resources.Resource) change {
+	return compare(before, after, e.kinds)
+}

@@ -123,28 +123,42 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer cancel()
 	helpers.Go(func() { e.bell.listen(listening) })
 	snapshots := e.Store.Watch(listening)
-	for {
-		if err := e.clean(context.WithoutCancel(ctx)); err != nil {
-			e.Log.Error("something of the cluster's is here that could not be stopped; this node takes no part until it is", "error", err)
-			if e.pause(ctx, retryClean) != nil {
-				return err
-			}
+	for ctx.Err() == nil {
+		if err := e.sweepAddresses(listening); err != nil {
+			e.Log.Error("addresses of the cluster's may be here that could not be let go; this node takes no part until they are", "error", err)
+			_ = e.pause(ctx, retryClean)
 			continue
 		}
-		session, err := e.join(ctx)
-		if err != nil {
-			return nil // ctx has ended; nothing runs here
-		}
-		e.session.Store(session)
-		e.tellPresent(true)
-		err = e.serve(ctx, session, snapshots)
-		e.session.Store(nil)
-		e.tellPresent(false)
-		if ctx.Err() != nil {
+		if err := e.life(ctx, snapshots); err != nil {
 			return err
 		}
-		e.Log.Error("the lease is lost; everything was let go", "reason", session.Err(), "error", err)
 	}
+	return nil
+}
+
+// life is the time from one lease to the next. The presence does not wait for what a
+// former daemon has left: it is what keeps others from taking that over.
+func (e *Engine) life(ctx context.Context, snapshots <-chan state.Snapshot) error {
+	sweeping, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	sweeps := e.sweepAll(sweeping, e.leftovers(ctx))
+	session, err := e.join(ctx)
+	if err != nil {
+		const most = time.Minute
+		ctx, cancel := context.WithTimeout(sweeping, most)
+		defer cancel()
+		return e.swept(ctx, sweeps)
+	}
+	e.session.Store(session)
+	e.tellPresent(true)
+	err = e.serve(ctx, session, snapshots, sweeps)
+	e.session.Store(nil)
+	e.tellPresent(false)
+	if ctx.Err() != nil {
+		return err
+	}
+	e.Log.Error("the lease is lost; everything was let go", "reason", session.Err(), "error", err)
+	return nil
 }
 
 const (
@@ -167,7 +181,7 @@ func pause(ctx context.Context, d time.Duration) error {
 func (e *Engine) pause(ctx context.Context, d time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
-	e.await(ctx.Done(), d)
+	e.await(ctx, nil, d)
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return nil
 	}
@@ -200,7 +214,7 @@ func (e *Engine) join(ctx context.Context) (*state.Session, error) {
 			defer cancel()
 			session, err = e.Store.Join(try, e.Node, state.Term{TTL: c.Lease, Margin: c.Margin})
 		}()
-		e.await(done, 2*c.Lease)
+		e.await(context.WithoutCancel(ctx), done, 2*c.Lease)
 		if err == nil {
 			return session, nil
 		}

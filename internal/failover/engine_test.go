@@ -44,6 +44,8 @@ func TestEngines(t *testing.T) {
 			{"OperatorMoves", []resources.Group{mail(), groupOf("web", []string{"n2", "n1"}, thingOf("w"))}, operatorMoves},
 			{"PowerCut", []resources.Group{mail()}, powerCut},
 			{"DaemonKilled", []resources.Group{mail("n1")}, daemonKilled},
+			{"LeftAndStuck", []resources.Group{mail()}, leftAndStuck},
+			{"LeftAndFree", []resources.Group{mail()}, leftAndFree},
 			{"LeaseLost", []resources.Group{mail()}, leaseLost},
 			{"Resources", []resources.Group{mail()}, resourceWishes},
 			{"StopFails", []resources.Group{mail()}, stopFails},
@@ -51,6 +53,7 @@ func TestEngines(t *testing.T) {
 			{"StopsForGood", []resources.Group{groupOf("mail", all(), onFailure(resources.OnFailureStop, thingOf("vip")), thingOf("mta"))}, stopsForGood},
 			{"Epoch", []resources.Group{mail()}, epoch},
 			{"Reload", []resources.Group{mail(), groupOf("web", all(), thingOf("w"))}, reload},
+			{"Regroup", []resources.Group{mail(), groupOf("web", all(), thingOf("w"), thingOf("x", "w"))}, regroup},
 			{"Maintenance", []resources.Group{mail()}, maintenance},
 			{"Warm", []resources.Group{groupOf("mail", all(), thingOf("vip"), warm(kindOf("mta", thingOf("mta"))), warm(kindOf("directory", thingOf("ldap"))))}, warmStandby},
 			{"AskedMovesAreFree", []resources.Group{mail()}, askedMovesAreFree},
@@ -228,6 +231,20 @@ func reload(c *cluster) {
 	c.until("web is gone", func(s state.Snapshot) bool { return s.Groups["web"].Phase == state.Free && len(c.where("w")) == 0 })
 	if c.happened("n1", "vip", "start") != 1 || c.happened("n1", "vip", "stop") != 1 || c.happened("n1", "w", "start") != 1 {
 		t.Error("something was touched that nobody asked for")
+	}
+}
+
+// A resource that changes its group, which the API refuses, is not started as a part of the new one before it is
+// stopped as a part of the old one.
+func regroup(c *cluster) {
+	c.on("n1", "mail", "vip", "mta")
+	c.on("n1", "web", "w", "x")
+	c.set("n1/x/stop", fault{last: 700 * time.Millisecond}) // before w
+	c.load("regrouped", c.file(groupOf("mail", all(), thingOf("vip"), thingOf("mta", "vip"), thingOf("w"))))
+	c.until("w is stopped", func(state.Snapshot) bool { return c.happened("n1", "w", "stop") == 1 })
+	c.on("n1", "mail", "vip", "mta", "w")
+	if g := c.snapshot().Groups["mail"]; c.happened("n1", "w", "start") != 2 || len(g.Failures) > 0 {
+		c.t.Errorf("w was started %d times: %+v", c.happened("n1", "w", "start"), g)
 	}
 }
 

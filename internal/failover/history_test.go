@@ -114,13 +114,14 @@ func (c *cluster) befall(r *rand.Rand, node, name, group string, away bool, held
 		c.set("*/"+name+"/start", fault{last: time.Duration(r.IntN(300)) * time.Millisecond})
 	case n == 15:
 		c.set(node+"/"+name+"/start", fault{err: errors.New("it does not start")})
-	case n == 16: // what does not stop at all when the lease is over is for a fence device
-		c.set("*/"+name+"/stop", fault{last: time.Duration(r.IntN(30)) * time.Millisecond})
+	case n == 16 && len(held) == 0:
+		c.set("*/"+name+"/stop", fault{err: errors.New("it does not stop")})
 	case n == 17:
 		c.set(node+"/"+name+"/monitor", fault{panic: true})
 	case n < 20:
 		c.heal()
 	case n == 20 && !away:
+		c.heal() // what cannot be stopped when the lease is over is for a fence device
 		c.nodes[node].wire.Hold()
 		held[node] = time.Now().Add(time.Duration(r.IntN(4000)) * time.Millisecond)
 	case n == 21 && !away:

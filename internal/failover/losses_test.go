@@ -4,6 +4,7 @@ package failover
 
 import (
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/mailha/mailha/internal/state"
@@ -33,6 +34,57 @@ func daemonKilled(c *cluster) {
 	c.until("it runs again", func(s state.Snapshot) bool {
 		return c.happened("n1", "vip", "start") == 2 && s.Groups["mail"].Phase == state.Running && s.Groups["mail"].Epoch == 2
 	})
+}
+
+// What a daemon that was killed has left, and the next one cannot stop, keeps others
+// from starting it: for as long as that one is there, and when it is gone as well.
+func leftAndStuck(c *cluster) {
+	c.on("n1", "mail", "vip", "mta")
+	c.set("n1/vip/stop", fault{err: errors.New("it does not go")})
+	n := c.nodes["n1"]
+	n.kill()
+	n.run()
+	c.until("it is told", func(s state.Snapshot) bool {
+		g := s.Groups["mail"]
+		return g.Owner == "n1" && g.Phase == state.Failed && strings.Contains(g.Why, "vip could not be stopped: it does not go")
+	})
+	if len(c.where("mta")) != 0 {
+		c.t.Error("what could be stopped was not")
+	}
+	const more = 500 * time.Millisecond
+	time.Sleep(lease + margin + more)
+	n.kill()
+	time.Sleep(lease + margin + more)
+	if len(c.where("vip")) != 1 || c.happened("n2", "vip", "start")+c.happened("n3", "vip", "start") > 0 {
+		c.t.Error("vip is elsewhere")
+	}
+	n.run()
+	c.heal()
+	c.until("it runs again", func(s state.Snapshot) bool {
+		return len(c.where("vip")) == 1 && len(c.where("mta")) == 1 && s.Groups["mail"].Phase == state.Running
+	})
+}
+
+// What is here and nobody's is this node's to stop, before anybody starts it.
+func leftAndFree(c *cluster) {
+	c.on("n1", "mail", "vip", "mta")
+	stop := c.ask(state.Wish{Kind: state.StopGroup, Group: "mail"})
+	c.until("it is free", func(s state.Snapshot) bool { return s.Groups["mail"].Phase == state.Free })
+	n := c.nodes["n3"]
+	n.leave()
+	c.begin("n3", "vip", 1, nil, false)
+	c.set("n3/vip/stop", fault{err: errors.New("it does not go")})
+	n.run()
+	c.until("it is told", func(s state.Snapshot) bool {
+		return s.Groups["mail"].Owner == "n3" && s.Groups["mail"].Phase == state.Failed
+	})
+	c.takeBack(stop)
+	time.Sleep(time.Second)
+	if c.happened("n1", "vip", "start") != 1 {
+		c.t.Error("vip is elsewhere")
+	}
+	c.heal()
+	c.on("n1", "mail", "vip", "mta")
 }
 
 func leaseLost(c *cluster) {

@@ -21,6 +21,7 @@ type owned struct {
 	shape   shaped
 	since   time.Time
 	lost    bool   // the former owner was gone
+	left    bool   // by a former daemon, and not adopted yet
 	reason  string // why it is to end; empty: it is not
 	why     string // what the record is to say next; empty: what it says
 	pending []state.Failure

@@ -5,7 +5,6 @@ package failover
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -30,11 +29,12 @@ const reportAfter = 50 * time.Millisecond
 // serve does this node's part under one lease. It returns when the lease is lost, or
 // when ctx has ended and everything was given up; the error says what of it could not
 // be proved to be stopped.
-func (e *Engine) serve(ctx context.Context, session *state.Session, snapshots <-chan state.Snapshot) error {
+func (e *Engine) serve(ctx context.Context, session *state.Session, snapshots <-chan state.Snapshot, sweeps []*tenure) error {
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	lease, lost := context.WithCancel(running)
 	t := &term{session: session, ctx: running, lease: lease, reporter: newReporter()}
 	e.owned, e.standby, e.records = map[string]*owned{}, map[string]*standby{}, map[string]state.Group{}
+	e.own(sweeps)
 	guarded := make(chan struct{})
 	go func() {
 		defer close(guarded)
@@ -149,9 +149,7 @@ func (e *Engine) drop(ctx context.Context) {
 func (e *Engine) lose(session *state.Session) error {
 	session.Close() // or its renewals may go on, and nobody could take over
 	e.Log.Error("the lease is lost: stopping everything", "reason", session.Err())
-	// Another node may take over two margins from now.
-	const least = 200 * time.Millisecond
-	hurry := max(2*e.Cluster().Margin*9/10, least)
+	hurry := e.hurry()
 	var all []*tenure
 	for _, o := range e.owned {
 		all = append(all, o.tenure)
@@ -162,28 +160,20 @@ func (e *Engine) lose(session *state.Session) error {
 	for _, t := range all {
 		t.order(order{end: true, hurry: hurry})
 	}
-	const most = time.Minute
+	const most = 10 * time.Second // then this node joins again: nobody takes over then what is still here
 	ctx, cancel := context.WithTimeout(context.Background(), most)
 	defer cancel()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for _, t := range all {
-			select {
-			case <-t.done:
-			case <-ctx.Done():
-			}
-		}
-	}()
-	e.await(done, most)
+	done := make(chan error, 1)
+	over := make(chan struct{})
+	go func() { defer close(over); done <- e.swept(ctx, all) }()
+	e.await(ctx, over, most)
 	e.news.take()
-	var errs []error
-	for _, t := range all {
-		select {
-		case <-t.done:
-		default:
-			errs = append(errs, fmt.Errorf("%s did not stop within %s", t.name, most))
-		}
-	}
-	return errors.Join(errs...)
+	return <-done
+}
+
+// hurry is how long stops may take without a lease: another node may take over two
+// margins from now.
+func (e *Engine) hurry() time.Duration {
+	const least = 200 * time.Millisecond
+	return max(2*e.Cluster().Margin*9/10, least)
 }

@@ -57,6 +57,7 @@ func (e *Engine) turn(t *term) <-chan time.Time {
 func (e *Engine) follow(u *turn) (next time.Time) {
 	e.configure(u)
 	u.state = e.overlay(u.snapshot)
+	e.adopt(u)
 	e.reclaim(u)
 	c := e.Cluster()
 	plan := placement.Make(survey.State(u.state, c, u.now, e.Store.Time().Now()))

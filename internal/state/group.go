@@ -67,6 +67,18 @@ func (n *Session) Put(ctx context.Context, g Group) (Group, error) {
 	return n.write(ctx, "write of", g.Rev, g, nil)
 }
 
+// Adopt makes a group this session's own that this node owned in a former session, or
+// that nobody owns, because something of it is on this node, to be stopped and then
+// freed: the phase is Stopping, and the epoch stays. seen and errors are as of Take.
+func (n *Session) Adopt(ctx context.Context, seen Group, why string) (Group, error) {
+	if n.Owns(seen) || seen.Owner != "" && seen.Owner != n.node.Name {
+		return seen, fmt.Errorf("adopt %s: it is owned by %s", seen.Name, seen.Owner)
+	}
+	g := seen
+	g.Owner, g.Session, g.Epoch, g.Phase, g.Since, g.Why = n.node.Name, SessionID(n.id), max(seen.Epoch, 1), Stopping, now(), why
+	return n.write(ctx, "adopt", seen.Rev, g, nil)
+}
+
 // Free gives up a group that is proved stopped on this node, also one that it
 // owned in a former session. Errors are as of Take.
 func (n *Session) Free(ctx context.Context, g Group, why string) (Group, error) {
