@@ -53,6 +53,7 @@ func All() []Torment {
 		{"two-moves", "two moves of a group at once", moveTwice},
 		{"reload-move", "a new configuration in the middle of a move", reloadInMove},
 		{"disk-full", "no room left below etcd", onVictim(fillDisk)},
+		{"disk-hang", "the store's disk hangs, and mailhad is killed", hangDisk},
 		{"quorum-loss", "two of three nodes lost at once, and back", loseQuorum},
 	}
 }
