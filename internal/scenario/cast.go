@@ -18,11 +18,14 @@ type Cast struct {
 	members []string // of the group, in order
 }
 
-const filesystem = `
-primitive p_fs ocf:heartbeat:Filesystem \
-	params device=` + lab.DiskPath + ` directory=/srv/mail fstype=ext4 \
+const (
+	ourFilesystem   = "\nprimitive p_fs ocf:mailha:filesystem " + onDisk
+	theirFilesystem = "\nprimitive p_fs ocf:heartbeat:Filesystem " + onDisk
+
+	onDisk = `params device=` + lab.DiskPath + ` directory=/srv/mail fstype=ext4 \
 	op start timeout=60s interval=0 op stop timeout=60s interval=0 op monitor interval=20s timeout=40s
 `
+)
 
 const policy = `
 primitive ` + Policy + ` ocf:mailha:service \
@@ -54,14 +57,14 @@ primitive ` + MTA + ` ocf:heartbeat:postfix \
 // Ours are mailha's agents, with the address before the disk and another service
 // beside the MTA.
 func Ours() Cast {
-	return Cast{Name: "mailha", crm: filesystem + policy + ourMTA, members: []string{"p_vip", "p_fs", Policy, MTA}}
+	return Cast{Name: "mailha", crm: ourFilesystem + policy + ourMTA, members: []string{"p_vip", "p_fs", Policy, MTA}}
 }
 
 // Bare are only those of our agents that the neighbours have a part for, with
 // the queue on the shared disk or on each node's own.
 func Bare(disk bool) Cast {
 	if disk {
-		return Cast{Name: "mailha", crm: filesystem + ourMTA, members: []string{"p_vip", "p_fs", MTA}}
+		return Cast{Name: "mailha", crm: ourFilesystem + ourMTA, members: []string{"p_vip", "p_fs", MTA}}
 	}
 	return Cast{Name: "mailha", crm: ourMTA, members: []string{"p_vip", MTA}}
 }
@@ -70,7 +73,7 @@ func Bare(disk bool) Cast {
 // their documentation gives.
 func Neighbours(disk bool) Cast {
 	if disk {
-		return Cast{Name: "heartbeat", crm: filesystem + theirMTA, members: []string{"p_fs", "p_ip", MTA}}
+		return Cast{Name: "heartbeat", crm: theirFilesystem + theirMTA, members: []string{"p_fs", "p_ip", MTA}}
 	}
 	return Cast{Name: "heartbeat", crm: theirMTA, members: []string{"p_ip", MTA}}
 }
