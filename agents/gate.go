@@ -46,7 +46,7 @@ func (s *Service) closeGate(ctx context.Context, rec record) error {
 			places = append(places, netip.AddrPortFrom(a, d.Port))
 		}
 	}
-	return gate.Inward(places...).Set(ctx, s.GateMode.mode())
+	return gate.Inward(places...).Admit(rec.Facts.Peers...).Set(ctx, s.GateMode.mode())
 }
 
 // gateIsOpen fails for a gate that an operation left closed when it was cut off.

@@ -29,6 +29,7 @@ type Facts struct {
 	Mount   Mount         `json:"mount,omitzero"`     // where the data are, if that can go away
 	Doors   []Door        `json:"doors,omitempty"`    // where it listens, and what is spoken there
 	RunDir  string        `json:"run_dir,omitempty"`  // where its sockets and its PID file are
+	Peers   []netip.Addr  `json:"peers,omitempty"`    // hosts that a drain still lets in: what they fetch is what it waits for
 }
 
 // Door is a place where a service listens, with what is spoken there.

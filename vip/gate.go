@@ -45,6 +45,7 @@ type Gate struct {
 	addrs  []netip.Addr
 	ports  []uint16
 	inward []netip.AddrPort
+	admit  []netip.Addr
 }
 
 const gateChain = "input"
@@ -72,6 +73,13 @@ func NewGate(owner string, addrs []netip.Addr, ports []uint16) (*Gate, error) {
 func (g *Gate) Inward(places ...netip.AddrPort) *Gate {
 	with := *g
 	with.inward = places
+	return &with
+}
+
+// Admit returns the gate with hosts whose new connections it lets in whatever its mode.
+func (g *Gate) Admit(hosts ...netip.Addr) *Gate {
+	with := *g
+	with.admit = hosts
 	return &with
 }
 
@@ -119,6 +127,9 @@ func (g *Gate) addRules(c *nftables.Conn, t *nftables.Table, m Mode) error {
 		rule(append(ourConnections(place), reset)...)
 	}
 	rule(notOurs()...)
+	for _, host := range g.admit {
+		rule(append(saddr(host), &expr.Verdict{Kind: expr.VerdictAccept})...)
+	}
 	match, err := newConnections(c, t, g.ports)
 	if err != nil {
 		return err

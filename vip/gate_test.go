@@ -98,6 +98,25 @@ func TestGateModes(t *testing.T) {
 }
 
 // Places that are closed inward refuse what this host itself sends, in both closed modes, and nothing else does.
+// Hosts that are admitted come in through a closed gate, and nobody else does.
+func TestGateAdmits(t *testing.T) {
+	l := newLab(t, 3)
+	us, friend, stranger := l.hosts[0], l.hosts[1], l.hosts[2]
+	us.addAddr("eth0", vip4+"/32")
+	us.addAddr("eth0", vip6+"/128")
+	srv := us.listen("tcp", ":0")
+	g := us.gate("p_ldap", []string{vip4, vip6}, srv.port())
+	for _, m := range []Mode{Refuse, Hold} {
+		us.setGate(g.Admit(netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("2001:db8::2")), m)
+		for _, vip := range []string{vip4, vip6} {
+			echo(t, friend.dial(srv.at(vip)), srv.accept())
+			if _, err := stranger.tryDial(srv.at(vip), held); err == nil {
+				t.Errorf("%s, %s: a stranger was let in", vip, m)
+			}
+		}
+	}
+}
+
 func TestGateInward(t *testing.T) {
 	l := newLab(t, 2)
 	us, client := l.hosts[0], l.hosts[1]

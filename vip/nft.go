@@ -161,9 +161,25 @@ func portSet(c *nftables.Conn, t *nftables.Table, ports []uint16) (expr.Any, err
 
 // daddr matches packets to a.
 func daddr(a netip.Addr) []expr.Any {
-	family, offset := byte(unix.NFPROTO_IPV4), uint32(16)
 	if a.Is6() {
-		family, offset = unix.NFPROTO_IPV6, 24
+		return ipAddr(a, 24)
+	}
+	return ipAddr(a, 16)
+}
+
+// saddr matches packets from an address.
+func saddr(a netip.Addr) []expr.Any {
+	if a.Is6() {
+		return ipAddr(a, 8)
+	}
+	return ipAddr(a, 12)
+}
+
+// ipAddr matches an address at an offset of the network header.
+func ipAddr(a netip.Addr, offset uint32) []expr.Any {
+	family := byte(unix.NFPROTO_IPV4)
+	if a.Is6() {
+		family = unix.NFPROTO_IPV6
 	}
 	return []expr.Any{
 		loadMeta(expr.MetaKeyNFPROTO), equal(family),

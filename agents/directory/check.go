@@ -87,7 +87,7 @@ func (o *OpenLDAP) greetAll(ctx context.Context, f agents.Facts) (degraded []err
 		}
 		degraded = append(degraded, o.certificate(url, left))
 	}
-	return append(degraded, full(c)), nil
+	return append(degraded, full(c), noRoom(f.DataDir)), nil
 }
 
 // here lists the TCP URLs that can be asked on this node: those of secondary
@@ -167,6 +167,14 @@ func full(c *ldap.Conn) error {
 		if size > 0 && used*100/size >= most {
 			return fmt.Errorf("%w: database %s is full to %d %%; raise its olcDbMaxSize", agents.ErrDegraded, e.Value("namingContexts"), used*100/size)
 		}
+	}
+	return nil
+}
+
+// noRoom finds that the server can change nothing any more. It says so to those who try.
+func noRoom(dir string) error {
+	if err := agents.Full(dir); err != nil {
+		return fmt.Errorf("%w: %w; nothing can be changed", agents.ErrDegraded, err)
 	}
 	return nil
 }

@@ -105,7 +105,7 @@ func (o *OpenLDAP) validate() error {
 }
 
 // Inspect reads the configuration's files.
-func (o *OpenLDAP) Inspect(context.Context) (agents.Facts, error) {
+func (o *OpenLDAP) Inspect(ctx context.Context) (agents.Facts, error) {
 	facts := agents.Facts{Unit: string(o.unit), Listen: netip.AddrFrom4([4]byte{127, 0, 0, 1})}
 	if facts.Unit == "" {
 		facts.Unit = "mailha-slapd@" + sdunit.UnitNamePathEscape(string(o.configDir)) + ".service"
@@ -129,6 +129,7 @@ func (o *OpenLDAP) Inspect(context.Context) (agents.Facts, error) {
 	// Whoever has this file open is the instance, by whatever path of the
 	// configuration somebody has started it.
 	facts.DataDir = s.databases[0].directory
+	facts.Peers = o.hosts(ctx, s)
 	real, err := filepath.EvalSymlinks(facts.DataDir)
 	if err != nil {
 		return facts, fmt.Errorf("%w: the database is not here: %w; is its file system mounted?", agents.ErrInstalled, err)

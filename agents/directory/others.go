@@ -34,8 +34,36 @@ type other struct {
 	err error // it could not be asked
 }
 
+// hosts are the addresses of all replicas, as far as they are found at once: a name
+// server that does not answer must not keep a start waiting.
+func (o *OpenLDAP) hosts(ctx context.Context, s settings) []netip.Addr {
+	const short = 200 * time.Millisecond
+	ctx, cancel := context.WithTimeout(ctx, short)
+	defer cancel()
+	all := o.sources(s)
+	found := make([][]netip.Addr, len(all))
+	var looks sync.WaitGroup
+	for i, q := range all {
+		looks.Go(func() { found[i] = resolve(ctx, q.url.Host) })
+	}
+	looks.Wait()
+	addrs := slices.Concat(found...)
+	slices.SortFunc(addrs, netip.Addr.Compare)
+	return slices.Compact(addrs)
+}
+
 // others lists the other replicas.
 func (o *OpenLDAP) others(ctx context.Context, s settings) ([]source, error) {
+	all := o.sources(s)
+	own, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, fmt.Errorf("tell this replica from the others: %w", err)
+	}
+	return slices.DeleteFunc(all, func(q source) bool { return isHere(ctx, q.url.Host, own) }), nil
+}
+
+// sources are all replicas that are known, this one perhaps among them.
+func (o *OpenLDAP) sources(s settings) []source {
 	var all []source
 	for _, d := range s.databases {
 		for _, src := range d.sources {
@@ -54,11 +82,7 @@ func (o *OpenLDAP) others(ctx context.Context, s settings) ([]source, error) {
 		}
 		all = named
 	}
-	own, err := net.InterfaceAddrs()
-	if err != nil {
-		return nil, fmt.Errorf("tell this replica from the others: %w", err)
-	}
-	return slices.DeleteFunc(all, func(q source) bool { return isHere(ctx, q.url.Host, own) }), nil
+	return all
 }
 
 // isHere says whether one of the host's addresses is one of this node's. A name

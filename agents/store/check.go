@@ -28,7 +28,7 @@ func (a *agent) Check(ctx context.Context, f agents.Facts, depth agents.Depth) e
 		days = int(a.certDays)
 	}
 	err := Greet(ctx, f.Doors, days, a.Target(f))
-	if full := full(f.DataDir); depth >= agents.DepthProtocol && full != nil && (err == nil || errors.Is(err, agents.ErrDegraded)) {
+	if full := agents.Full(f.DataDir); depth >= agents.DepthProtocol && full != nil && (err == nil || errors.Is(err, agents.ErrDegraded)) {
 		err = errors.Join(err, fmt.Errorf("%w: %w", agents.ErrDegraded, full))
 	}
 	if depth < agents.DepthTransaction || a.tester.user == "" || err != nil && !errors.Is(err, agents.ErrDegraded) {

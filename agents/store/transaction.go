@@ -106,7 +106,7 @@ func (a *agent) transaction(ctx context.Context, f agents.Facts) error {
 		if refusal := (*probe.Refusal)(nil); errors.As(err, &refusal) && refusal.Code == 550 {
 			return untested(err) // there is no such user
 		}
-		if full := full(f.DataDir); full != nil {
+		if full := agents.Full(f.DataDir); full != nil {
 			return untested(fmt.Errorf("%w; %w", full, err)) // a restart, here or elsewhere, would only keep readers out
 		}
 		return err

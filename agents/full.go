@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package store
+package agents
 
 import (
 	"fmt"
@@ -8,9 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// full says of a file system that nothing goes into it any more. Dovecot does not
-// tell its clients so. They can go on reading, and make room.
-func full(dir string) error {
+// Full says of the file system of a directory that nothing goes into it any more, which
+// servers do not tell clients that only read: below 1 MiB free for ordinary users, or no
+// inodes (statfs(2)). It returns nil for a directory that cannot be looked at.
+func Full(dir string) error {
 	const enough = 1 << 20 // bytes
 	var st unix.Statfs_t
 	switch err := unix.Statfs(dir, &st); {
