@@ -19,7 +19,7 @@ export CGO_ENABLED = 0
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  Variables: DESTDIR PREFIX OCFDIR UNITDIR MANDIR GO; ENGINE of demo; TRIES ONLY of torment"
+	@echo "  Variables: DESTDIR PREFIX OCFDIR UNITDIR MANDIR GO; ENGINE ONLY of demo; TRIES ONLY of torment"
 
 build: ## build the shipped programs into build/
 	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o build/ ./cmd/...
@@ -35,7 +35,7 @@ quick: ## run the tests that need no test nodes (root)
 
 ENGINE  ?= mailhad
 demo: ## play the main job on a real cluster (ENGINE=mailhad or pacemaker) and show what a client sees (root)
-	$(GO) run ./internal/cmd/demo -engine $(ENGINE)
+	$(GO) run ./internal/cmd/demo -engine $(ENGINE) -only "$(ONLY)"
 
 endure: ## move and kill services twenty times each under clients (root, half an hour)
 	$(GO) run ./internal/cmd/endure

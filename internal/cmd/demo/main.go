@@ -27,8 +27,9 @@ func main() {
 func run(ctx context.Context, args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
 	engine := flags.String("engine", "mailhad", "who runs the services: mailhad or pacemaker")
+	only := flags.String("only", "", "services and acts, with commas between them; empty: all")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	return play(ctx, *engine, stdout)
+	return play(ctx, *engine, split(*only), stdout)
 }

@@ -10,6 +10,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/mailha/mailha/internal/scenario"
@@ -27,7 +29,7 @@ func shapes() map[string]string {
 }
 
 // play needs the module's directory as its working directory.
-func play(ctx context.Context, engine string, stdout io.Writer) (err error) {
+func play(ctx context.Context, engine string, only []string, stdout io.Writer) (err error) {
 	shape, ok := shapes()[engine]
 	if !ok {
 		return fmt.Errorf("there is no engine %q: ENGINE may be mailhad or pacemaker", engine)
@@ -51,6 +53,10 @@ and find out afterwards whether everything that was taken is there.
 	var failed []error
 	for _, part := range scenario.Parts() {
 		for _, deed := range scenario.Deeds() {
+			if !chosen(only, part.Name, names(scenario.Parts(), func(p scenario.Part) string { return p.Name })) ||
+				!chosen(only, deed.Name, names(scenario.Deeds(), func(d scenario.Deed) string { return d.Name })) {
+				continue
+			}
 			began := time.Now()
 			row, err := system.Play(ctx, deed, part, rate, func(phase string) {
 				fmt.Fprintf(stdout, "%6.1f s  %-14s %-9s  %s\n", time.Since(began).Seconds(), part.Name, deed.Name, phase)
@@ -71,6 +77,24 @@ and find out afterwards whether everything that was taken is there.
 		}
 	}
 	return errors.Join(failed...)
+}
+
+// chosen says whether a name is among those that were asked for, or nothing of its kind
+// was.
+func chosen(only []string, name string, kind []string) bool {
+	asked := slices.ContainsFunc(only, func(o string) bool { return slices.Contains(kind, o) })
+	return !asked || slices.Contains(only, name)
+}
+
+func names[T any](all []T, name func(T) string) (list []string) {
+	for _, one := range all {
+		list = append(list, name(one))
+	}
+	return list
+}
+
+func split(list string) []string {
+	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' })
 }
 
 // table fits 80 columns.
