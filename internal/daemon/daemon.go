@@ -8,12 +8,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/mailha/mailha/agents"
@@ -110,7 +110,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	server := api.New(api.Options{Node: node.Name, Version: d.Version, Store: store, Snapshot: feed.Latest, Cluster: engine.Cluster,
 		Survey: survey.State, Kinds: kinds.Of(d.Types), Metrics: meter.Handler(), Log: d.Log})
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
-	served, err := serve(serving, server, cluster.API)
+	served, err := d.serve(serving, server, engine.Cluster)
 	if err != nil {
 		stop()
 		return err
@@ -123,50 +123,22 @@ func (d *Daemon) Run(ctx context.Context) error {
 	return errors.Join(err, served(), failure(ctx))
 }
 
-// serve answers on the unix socket and wherever else the configuration wants it, until
+// serve answers on the unix socket, and wherever else the configuration wants it, until
 // ctx ends. The function that it returns waits for that.
-func serve(ctx context.Context, server *api.Server, c resources.API) (wait func() error, err error) {
-	type door struct {
-		listener net.Listener
-		serve    func(context.Context, net.Listener) error
-	}
-	var doors []door
-	add := func(l net.Listener, err error, serve func(context.Context, net.Listener) error) error {
-		if err != nil {
-			for _, d := range doors {
-				d.listener.Close()
-			}
-			return err
-		}
-		doors = append(doors, door{l, serve})
-		return nil
-	}
+func (d *Daemon) serve(ctx context.Context, server *api.Server, configured func() *resources.Cluster) (wait func() error, err error) {
 	l, err := api.Listen(ctx, api.Socket, api.SocketGroup)
-	if err := add(l, err, server.Serve); err != nil {
+	if err != nil {
 		return nil, err
 	}
-	if c.Listen.IsValid() {
-		l, err := api.ListenTLS(ctx, c)
-		if err := add(l, err, server.Serve); err != nil {
-			return nil, err
-		}
-	}
-	if c.Metrics.IsValid() {
-		l, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Metrics.String())
-		if err := add(l, err, server.ServeMetrics); err != nil {
-			return nil, err
-		}
-	}
-	ended := make(chan error, len(doors))
-	for _, d := range doors {
-		go func() { ended <- d.serve(ctx, d.listener) }()
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(ctx, l) }()
+	var others sync.WaitGroup
+	for _, door := range doors(server) {
+		others.Go(func() { door.keep(ctx, func() resources.API { return configured().API }, d.Log) })
 	}
 	return func() error {
-		var errs []error
-		for range doors {
-			errs = append(errs, <-ended)
-		}
-		return errors.Join(errs...)
+		others.Wait()
+		return <-ended
 	}, nil
 }
 
