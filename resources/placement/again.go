@@ -19,6 +19,7 @@ func (p *planner) again() time.Time {
 		}
 	}
 	order(p.Maintenance)
+	look(p.gathered())
 	for _, n := range p.Nodes {
 		order(n.Standby)
 		order(n.Maintenance)

@@ -27,6 +27,11 @@ func (p *planner) free(g resources.Group, st Group) Decision {
 		return Decision{Action: Wait, NotBefore: until, Reason: p.often() + ", and is not started elsewhere before " + p.clock(until) + p.others(g, st, "") + "; mailhactl group move " + g.Name + " NODE"}
 	}
 	d := Decision{Action: Start, Node: best.node, Abandon: best.abandon, Asked: p.asked(g, st, st.Last, best.node)}
+	if awaited := p.awaited(g, st, best); awaited != "" {
+		d.Action, d.NotBefore = Wait, p.gathered()
+		d.Reason = "the cluster has just come up, and " + awaited + ", which the group prefers to " + best.node + ", may be about to come"
+		return d
+	}
 	switch {
 	case !until.IsZero() && best.node == st.Last:
 		d.Reason = p.often() + " and stays on " + st.Last + without(best)
@@ -36,6 +41,32 @@ func (p *planner) free(g resources.Group, st Group) Decision {
 		d.Reason = "it has stopped on " + st.Last + ", and " + p.whyThere(g, st, best)
 	}
 	return d
+}
+
+// awaited is a node that the group prefers to the best that is there, and that may only
+// be slower to boot; empty: none. Where the group was last it need not wait.
+func (p *planner) awaited(g resources.Group, st Group, best place) string {
+	if !p.Now.Before(p.gathered()) || best.node == st.Last || best.cost.unwished == 0 {
+		return ""
+	}
+	for _, n := range g.Nodes {
+		if n.Rank < best.cost.rank && !p.Nodes[n.Node].Present && p.unwanted(g, st, n.Node) == "" {
+			return n.Node
+		}
+	}
+	return ""
+}
+
+// gathered is when nodes that were switched on together are expected to be there: a
+// lease after the first of them.
+func (p *planner) gathered() time.Time {
+	var first time.Time
+	for _, n := range p.Nodes {
+		if n.Present && (first.IsZero() || n.Since.Before(first)) {
+			first = n.Since
+		}
+	}
+	return first.Add(p.Cluster.Lease)
 }
 
 // open are the places for a group that its last node no longer runs. A group
