@@ -13,6 +13,7 @@ import (
 // What contrib/pacemaker ships makes a cluster run a mail system, of which one
 // service can be restarted without another one noticing.
 func TestShippedConfigurations(t *testing.T) {
+	t.Parallel()
 	const top = "../.."
 	for name, shape := range map[string]string{
 		"c": "pacemaker/address-per-service.crm", "p": "pacemaker/address-per-service.pcs", "s": "pacemaker/shared-address.pcs", "m": "mailhad/mail.toml", // TestSharedAddress has the other one
