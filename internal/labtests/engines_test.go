@@ -128,9 +128,12 @@ func TestEngines(t *testing.T) {
 // systemUp is a mail system that a cluster runs, as a file below contrib says.
 func systemUp(t *testing.T, name, shape string) *scenario.System {
 	t.Helper()
+	if err := programs(); err != nil {
+		t.Fatal(err)
+	}
 	// Its probes are to be asked for the last time when the test's own context has ended.
 	ctx := context.WithoutCancel(t.Context())
-	s, err := scenario.SystemUp(ctx, fmt.Sprintf("s%d%s", os.Getpid(), name), "../..", t.TempDir(), shape, os.Stderr)
+	s, err := scenario.BuiltSystemUp(ctx, fmt.Sprintf("s%d%s", os.Getpid(), name), "../..", scratch, t.TempDir(), shape, os.Stderr)
 	if err != nil {
 		t.Fatal(err)
 	}
