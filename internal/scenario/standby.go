@@ -20,9 +20,6 @@ func Standby() Deed {
 		if err == nil {
 			err = s.emptied(ctx, n.Name())
 		}
-		if err == nil {
-			err = s.manager.idle(ctx)
-		}
 		return errors.Join(err, s.manager.standby(ctx, n, false))
 	}}
 }
