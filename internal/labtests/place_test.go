@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 	}
 	// Tests wait more than they work: more of them at a time than processors.
 	flag.Parse()
-	if err := flag.Set("test.parallel", "6"); err != nil {
+	if err := flag.Set("test.parallel", "4"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
