@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mailha/mailha/internal/judge"
+	"github.com/mailha/mailha/internal/lab/labtest"
 	"github.com/mailha/mailha/internal/scenario"
 )
 
@@ -141,6 +142,9 @@ func systemUp(t *testing.T, name, shape string) *scenario.System {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		if t.Failed() {
+			labtest.ShowJournals(t, s.Lab)
+		}
 		if err := s.Down(); err != nil {
 			t.Error(err)
 		}

@@ -100,7 +100,7 @@ func newPlaceOf(t *testing.T, kind layer, cfg lab.Config) *place {
 func run(t testing.TB, n *lab.Node, script string) string {
 	t.Helper()
 	// Not the test's own context: clean-ups need it, too.
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	out, err := n.Output(ctx, "sh", "-c", "set -eu; "+script)
 	if err != nil {
