@@ -46,7 +46,12 @@ func (s *Service) closeGate(ctx context.Context, rec record) error {
 			places = append(places, netip.AddrPortFrom(a, d.Port))
 		}
 	}
-	return gate.Inward(places...).Admit(rec.Facts.Peers...).Set(ctx, s.GateMode.mode())
+	// The others ask for what they need on the node's own addresses: whoever comes to
+	// the ones that clients use is a client, also from the node of another instance.
+	if len(rec.addrs()) == 0 {
+		gate = gate.Admit(rec.Facts.Peers...)
+	}
+	return gate.Inward(places...).Set(ctx, s.GateMode.mode())
 }
 
 // gateIsOpen fails for a gate that an operation left closed when it was cut off.

@@ -253,6 +253,22 @@ func (r *Replica) partAll(ctx context.Context, rec record) {
 	if dismissed+left > 0 {
 		r.log.Info("ended idle sessions", "dismissed", dismissed, "cut", left)
 	}
+	r.cut(rec)
+}
+
+// cut ends the sessions that are left. As long as the address is there their clients are
+// told so by a reset, and do not wait for answers that cannot reach them any more.
+func (r *Replica) cut(rec record) {
+	const moment = time.Second
+	ctx, cancel := context.WithTimeout(context.Background(), moment)
+	defer cancel()
+	sessions, err := vip.Sessions(ctx, rec.reach(), rec.Facts.Ports)
+	if err == nil {
+		_, err = vip.Destroy(ctx, sessions)
+	}
+	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		r.log.Warn("cannot tell clients that their sessions are over", "error", err)
+	}
 }
 
 // Stop does what a demote does if need be, and then stops the service.

@@ -161,16 +161,17 @@ func (s *Service) release(ctx context.Context, rec record) error {
 		s.removeGate(ctx, rec)
 		return nil
 	}
-	// A port that nobody listens on refuses connections without a gate; only a
-	// gate that holds them has to stand until the address is gone.
-	held := s.GateMode.mode() == vip.Hold
-	if !held {
+	// A port that nobody listens on refuses connections without a gate. One that
+	// holds them has to stand until the address is gone, and so has that of a replica,
+	// which listens on: who came in between would be left with nobody to answer.
+	stands := s.GateMode.mode() == vip.Hold || rec.Promoted
+	if !stands {
 		s.removeGate(ctx, rec)
 	}
 	if err := set.Release(ctx); err != nil {
 		return err
 	}
-	if held {
+	if stands {
 		s.removeGate(ctx, rec)
 	}
 	return nil

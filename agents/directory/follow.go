@@ -77,12 +77,15 @@ func (o *OpenLDAP) CatchUp(ctx context.Context, f agents.Facts) error {
 
 // untilHas waits until what is read has all of need, or ctx ends, or only once if
 // so wanted.
-func untilHas(ctx context.Context, need state, once bool, read func() (state, error)) (state, error) {
+func untilHas(ctx context.Context, need state, once bool, read func() (state, error)) (has state, err error) {
 	tick := time.NewTicker(askEvery)
 	defer tick.Stop()
-	for {
-		has, err := read()
-		if err != nil || once || !has.lacks(need) {
+	for first := true; ; first = false {
+		now, err := read()
+		if err != nil && !first && errors.Is(err, context.DeadlineExceeded) {
+			return has, nil // the time is over in the middle of a look
+		}
+		if has = now; err != nil || once || !has.lacks(need) {
 			return has, err
 		}
 		select {

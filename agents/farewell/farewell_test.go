@@ -167,6 +167,11 @@ func TestBusy(t *testing.T) {
 		"the process is another of the same PID":  func(p *pair) { p.guest.Host.Start++ },
 		"the session has ended, from both sides":  func(p *pair) { p.client.Close(); p.server.Close() },
 		"the server has closed its side for good": func(p *pair) { p.server.CloseWrite() },
+		"it was hung up, which the server has not seen yet": func(p *pair) {
+			if err := p.open().HangUp(); err != nil {
+				p.t.Fatal(err)
+			}
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for how, end := range map[string]func(*Line) error{
@@ -208,17 +213,19 @@ func (p *pair) poll(event int16) {
 }
 
 func TestNonBlocking(t *testing.T) {
-	p := newPair(t)
-	l := p.open()
 	for _, want := range []bool{false, true} {
+		p := newPair(t)
+		l := p.open()
 		if err := unix.SetNonblock(p.fd, want); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := l.NonBlocking(); got != want || err != nil {
-			t.Errorf("want %t: %t, %v", want, got, err)
-		}
-		if err := l.HangUp(); err != nil { // must not change it
-			t.Fatal(err)
+		for _, do := range []func() error{func() error { return nil }, l.HangUp} { // which must not change it
+			if err := do(); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := l.NonBlocking(); got != want || err != nil {
+				t.Errorf("want %t: %t, %v", want, got, err)
+			}
 		}
 	}
 }

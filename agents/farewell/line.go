@@ -3,6 +3,7 @@
 package farewell
 
 import (
+	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -44,7 +45,8 @@ func (l *Line) Say(words []byte) error {
 
 // HangUp makes the server believe that the client has hung up, and leaves it to
 // the server how the session ends. It returns [ErrBusy] if the session is not idle
-// any more.
+// any more, or was hung up before: until the server has seen that, the kernel still
+// lists it as established.
 func (l *Line) HangUp() error {
 	if err := l.idle(); err != nil {
 		return err
@@ -71,6 +73,13 @@ func (l *Line) idle() error {
 			return ErrBusy
 		}
 	}
+	over, err := l.over()
+	if err != nil {
+		return err
+	}
+	if over {
+		return ErrBusy
+	}
 	info, err := unix.GetsockoptTCPInfo(l.fd, unix.IPPROTO_TCP, unix.TCP_INFO)
 	if err != nil {
 		return l.failed(err)
@@ -81,6 +90,21 @@ func (l *Line) idle() error {
 		return ErrBusy
 	}
 	return nil
+}
+
+// over says whether one of the two sides has hung up, or somebody did so for the
+// client.
+func (l *Line) over() (bool, error) {
+	fds := []unix.PollFd{{Fd: int32(l.fd), Events: unix.POLLRDHUP}}
+	for {
+		_, err := unix.Poll(fds, 0)
+		switch {
+		case err == nil:
+			return fds[0].Revents != 0, nil
+		case !errors.Is(err, unix.EINTR):
+			return false, l.failed(err)
+		}
+	}
 }
 
 func (l *Line) failed(err error) error {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -151,14 +152,16 @@ func (s nodeState) plugDisks() error {
 }
 
 // prepare makes the node's root: what it writes goes to a layer of its own
-// above the base image.
-func (n *Node) prepare(base string) error {
+// above the others, the base image at the bottom.
+func (n *Node) prepare(base string, layers []string) error {
 	for _, d := range []string{"upper", "work", "merged"} {
 		if err := os.MkdirAll(filepath.Join(n.dir(), d), 0o755); err != nil {
 			return err
 		}
 	}
-	options := fmt.Sprintf("lowerdir=%s,upperdir=%s/upper,workdir=%[2]s/work,index=off", base, n.dir())
+	lower := append([]string{base}, layers...)
+	slices.Reverse(lower) // as mount(8) wants them
+	options := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s/work,index=off", strings.Join(lower, ":"), n.upper(), n.dir())
 	if err := unix.Mount("mailha-lab", n.root(), "overlay", 0, options); err != nil {
 		return fmt.Errorf("overlay on %s: %w", n.root(), err)
 	}

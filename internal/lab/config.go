@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"path/filepath"
 	"regexp"
+	"strings"
 )
 
 // Networks of every lab, behind eth0 of each node and host.
@@ -52,6 +54,10 @@ type Config struct {
 	Disk bool
 	// Disks asks for several of them, up to MaxDisks.
 	Disks int
+	// Layers are directories whose files lie over the base image of all nodes, the last
+	// ones on top: what [Node.Keep] made. They have to stay as they are while the lab is
+	// up.
+	Layers []string
 	// Log receives progress lines; nil discards them.
 	Log io.Writer
 	// Binary is a static build of internal/cmd/lab, which serves as keeper on
@@ -86,6 +92,11 @@ func (c *Config) complete() error {
 	}
 	if c.Disks < 0 || c.Disks > MaxDisks {
 		return fmt.Errorf("lab %s: %d disks asked for, up to %d are possible", c.Name, c.Disks, MaxDisks)
+	}
+	for _, dir := range c.Layers {
+		if !filepath.IsAbs(dir) || strings.ContainsAny(dir, `:,\`) {
+			return fmt.Errorf("lab %s: layer %q: want an absolute path without colon, comma or backslash", c.Name, dir)
+		}
 	}
 	if c.Log == nil {
 		c.Log = io.Discard

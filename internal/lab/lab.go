@@ -147,7 +147,7 @@ func (l *Lab) build(ctx context.Context, cfg Config, base string) error {
 		}
 	}
 	for _, n := range l.nodes {
-		if err := n.prepare(base); err != nil {
+		if err := n.prepare(base, cfg.Layers); err != nil {
 			return n.errorf("%w", err)
 		}
 	}

@@ -34,6 +34,7 @@ func (n *Node) Addr6() netip.Addr { return ip6(nodeOctet + n.number) }
 
 func (n *Node) dir() string       { return filepath.Join(dataDir(n.lab.name), "nodes", n.name) }
 func (n *Node) root() string      { return filepath.Join(n.dir(), "merged") }
+func (n *Node) upper() string     { return filepath.Join(n.dir(), "upper") }
 func (n *Node) stateFile() string { return filepath.Join(runDir(n.lab.name), n.name+".json") }
 func (n *Node) cgroup() cgroup    { return labCgroup(n.lab.name, n.name) }
 

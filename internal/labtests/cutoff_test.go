@@ -14,6 +14,7 @@ import (
 // time is up. Whatever that leaves, a monitor does not overlook it and a stop
 // takes it away.
 func TestCutOff(t *testing.T) {
+	t.Parallel()
 	const agent = "mailha-ocf" // as ps names a link's target
 	for _, tt := range []struct {
 		name   string

@@ -14,8 +14,15 @@ const (
 	suspendLDAP = `kill -STOP $(pidof slapd)`
 )
 
+// furnishOne gives a node a replica that has no others.
+func furnishOne(t testing.TB, n *lab.Node) {
+	t.Helper()
+	furnishReplica(t, n, 1, 1)
+}
+
 // A directory is stopped as anything else is, whatever role it has.
 func TestStopOfDirectory(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []torture{
 		{name: "nothing", r: directory()},
 		{name: "promoted", r: directory(), promote: true},
@@ -50,7 +57,7 @@ func TestStopOfDirectory(t *testing.T) {
 		{name: "interface down, promoted", r: directory(), promote: true, script: "ip link set eth0 down"},
 		{name: "ruleset flushed, promoted", r: directory(), promote: true, script: "nft flush ruleset"},
 	} {
-		tt.furnish = func(t testing.TB, n *lab.Node) { furnishReplica(t, n, 1, 1) }
+		tt.furnish = furnishOne
 		t.Run(tt.name, tt.run)
 	}
 }

@@ -60,6 +60,7 @@ func empty(t testing.TB, n *lab.Node) {
 // A stop lets clients and deliveries finish what they are at, and no longer
 // than it was told to.
 func TestDrain(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		mode string
 		how  error // how new connections fail
@@ -273,6 +274,7 @@ func TestHoldDuringRestart(t *testing.T) {
 // An instance without addresses of its own shuts its clients out where it
 // listens, and nowhere else on the node.
 func TestDrainWithoutAddresses(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name, interfaces string
 		others           bool // whether others on the node go on

@@ -6,7 +6,8 @@ set -eu
 export DEBIAN_FRONTEND=noninteractive DEBCONF_NOWARNINGS=yes
 dpkg --remove --force-depends postfix postfix-ldap >/dev/null 2>&1
 dpkg -i /usr/share/mailha-lab/exim/*.deb >/dev/null 2>&1
-systemctl stop exim4.service exim4-base.timer
+systemctl disable --quiet --now exim4-base.timer
+systemctl stop exim4.service
 rm -f /etc/init.d/exim4 /etc/rc?.d/*exim4 # Debian's own instance
 
 mkdir -p /etc/exim-mx
@@ -44,7 +45,6 @@ begin retry
 * * F,1h,1s
 EOC
 echo /etc/exim-mx/exim.conf >/etc/exim4/trusted_configs
-install -d -o Debian-exim -g Debian-exim -m 0750 /srv/mail/exim
 mkdir -p /etc/systemd/system/mailha-exim@.service.d
 printf '[Service]\nEnvironment=QUEUE_RUNS=1s\n' >/etc/systemd/system/mailha-exim@.service.d/test.conf
 systemctl daemon-reload

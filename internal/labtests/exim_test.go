@@ -27,13 +27,18 @@ func exim(more ...string) resource {
 	return r.set(more...)
 }
 
-// furnishExim puts Exim in Postfix's place.
+// newExim is a place where Exim is in Postfix's place.
+func newExim(t *testing.T, cfg lab.Config) *place {
+	t.Helper()
+	p := newPlaceOf(t, withExim, cfg)
+	furnishExim(t, p.node)
+	return p
+}
+
+// furnishExim gives Exim its spool, on the disk if there is one.
 func furnishExim(t testing.TB, n *lab.Node) {
 	t.Helper()
-	if err := n.Push("/root/exim.sh", eximSetup, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	run(t, n, "/root/exim.sh")
+	run(t, n, "install -d -o Debian-exim -g Debian-exim -m 0750 "+mailDir+"/exim")
 }
 
 func eximEmpty(t testing.TB, n *lab.Node) {
@@ -43,9 +48,8 @@ func eximEmpty(t testing.TB, n *lab.Node) {
 
 // The agent does with Exim what it does with Postfix.
 func TestExim(t *testing.T) {
-	p := newPlace(t, lab.Config{})
+	p := newExim(t, lab.Config{})
 	n := p.node
-	furnishExim(t, n)
 	r := exim("check_recipient", "discard@mx.example.test")
 	r.must(t, n, "monitor", call{}, notRunning)
 	r.must(t, n, "validate-all", call{}, success)
@@ -88,9 +92,8 @@ func TestExim(t *testing.T) {
 
 // Nothing that was accepted is lost, and nothing is delivered twice.
 func TestEximDrain(t *testing.T) {
-	p := newPlace(t, lab.Config{Disk: true})
+	p := newExim(t, lab.Config{Disk: true})
 	n, client := p.node, p.Client()
-	furnishExim(t, n)
 	sink := startSink(t, p, 3*time.Second)
 	r := exim("drain_timeout", "12s")
 	r.start(t, n)
@@ -130,9 +133,8 @@ func TestEximDrain(t *testing.T) {
 // A run through the queue begins no delivery any more once a stop has come, and
 // the one that it waits for is finished.
 func TestEximDrainQueueRun(t *testing.T) {
-	p := newPlace(t, lab.Config{})
+	p := newExim(t, lab.Config{})
 	n := p.node
-	furnishExim(t, n)
 	r := exim("drain_timeout", "12s")
 	r.start(t, n)
 	all := []string{"slow1@a.test", "slow2@b.test", "slow3@c.test", "slow4@d.test"}
@@ -160,9 +162,8 @@ func TestEximDrainQueueRun(t *testing.T) {
 // Who is still there in the end is told so by Exim, and what it had begun to
 // send is nobody's.
 func TestEximDrainWithoutTime(t *testing.T) {
-	p := newPlace(t, lab.Config{})
+	p := newExim(t, lab.Config{})
 	n, client := p.node, p.Client()
-	furnishExim(t, n)
 	r := exim("drain_timeout", "0")
 	r.start(t, n)
 	idle, cut := connect(t, client, vip4), connect(t, client, vip4)
@@ -191,9 +192,8 @@ func TestEximDrainWithoutTime(t *testing.T) {
 
 // What was accepted survives the death of all processes.
 func TestEximRecovery(t *testing.T) {
-	p := newPlace(t, lab.Config{Disk: true})
+	p := newExim(t, lab.Config{Disk: true})
 	n, r := p.node, exim()
-	furnishExim(t, n)
 	r.start(t, n)
 	var recipients []string
 	for i := range 20 {
@@ -231,9 +231,8 @@ func TestEximRecovery(t *testing.T) {
 // Somebody else's daemon on the port makes no start look good: Exim would wait
 // for the port, and clients meet the other one.
 func TestEximStranger(t *testing.T) {
-	p := newPlace(t, lab.Config{})
+	p := newExim(t, lab.Config{})
 	n := p.node
-	furnishExim(t, n)
 	run(t, n, "systemd-run --quiet --unit=other /usr/sbin/exim4 -bdf; until ss -Htln | grep -q :25; do sleep 0.02; done")
 	run(t, n, "sed -i '1i local_interfaces = 127.0.0.1' "+eximConfig)
 	a := exim("ip", "").must(t, n, "start", call{timeout: 4 * time.Second}, generic)
@@ -246,6 +245,7 @@ func TestEximStranger(t *testing.T) {
 
 // The stop tortures, with Exim.
 func TestEximStop(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []torture{
 		{name: "nothing", r: exim(), session: true},
 		{name: "nothing, local", r: exim(), local: true},
@@ -273,7 +273,7 @@ func TestEximStop(t *testing.T) {
 		{name: "parameters bad", r: exim(), now: exim("ip", "nonsense", "drain_timeout", "soon")},
 		{name: "parameters gone", r: exim(), session: true, now: resource{"mta", "p_mta", nil}},
 	} {
-		tt.furnish = furnishExim
+		tt.kind, tt.furnish = withExim, furnishExim
 		t.Run(tt.name, tt.run)
 	}
 }

@@ -91,6 +91,7 @@ func user(script string) string {
 
 // A stop says that it succeeded only if the kernel says that the device is free.
 func TestStopFilesystem(t *testing.T) {
+	t.Parallel()
 	const using = "touch /run/using; "
 	for _, tt := range []usage{
 		{name: "nothing"},

@@ -21,18 +21,16 @@ const (
 	frontNotes   = "/run/mailha/p_front*.note"
 )
 
-// furnishFront makes a node one that can have the front door.
+// furnishFront does without what is behind the front door.
 func furnishFront(t testing.TB, n *lab.Node) {
 	t.Helper()
-	if err := scenario.FurnishSystem(t.Context(), n, scenario.Users(2)); err != nil {
-		t.Fatal(err)
-	}
 	run(t, n, "postconf -c /etc/postfix-front -PX smtp/inet/smtpd_proxy_filter") // the MTA is not here
 }
 
 // What can happen to a front door, whose parts are stopped beside each other. See
 // TestStop.
 func TestStopInternet(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []torture{
 		{name: "nothing", r: internet()},
 		{name: "client connected", r: internet(), session: true},
@@ -69,7 +67,7 @@ func TestStopInternet(t *testing.T) {
 		{name: "interface down", r: internet(), script: "ip link set eth0 down"},
 		{name: "ruleset flushed", r: internet(), script: "nft flush ruleset"},
 	} {
-		tt.furnish, tt.local = furnishFront, true
+		tt.kind, tt.furnish, tt.local = withFront, furnishFront, true
 		t.Run(tt.name, tt.run)
 	}
 }

@@ -30,11 +30,7 @@ func internet(more ...string) resource {
 // newFront is a node with the daemons of a front door.
 func newFront(t *testing.T) *place {
 	t.Helper()
-	p := newPlace(t, lab.Config{})
-	if err := scenario.FurnishSystem(t.Context(), p.node, scenario.Users(2)); err != nil {
-		t.Fatal(err)
-	}
-	return p
+	return newPlaceOf(t, withFront, lab.Config{})
 }
 
 // greets opens a session at a door and reads the first line.

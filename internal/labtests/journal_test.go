@@ -86,6 +86,7 @@ func staysQuiet(t testing.TB, n *lab.Node) {
 
 // Nothing hangs on the journal.
 func TestJournalTakesNothing(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct{ name, before, after string }{
 		{"gone", "systemctl stop systemd-journald.socket systemd-journald-dev-log.socket systemd-journald-audit.socket systemd-journald.service; rm -f /run/systemd/journal/socket", ""},
 		{"hangs", "systemctl kill -s STOP systemd-journald.service; python3 -c '" + `

@@ -16,51 +16,68 @@ var agents = []string{"vip", "mta", "internet-agent", "store", "directory", "ser
 
 // ocf-tester is the resource-agents project's own test of an agent.
 func TestOCFTester(t *testing.T) {
-	p := newStore(t, lab.Config{Disks: 2, Disk: true, Nodes: 2})
-	n, door := p.node, p.Nodes()[1]
-	furnishReplica(t, n, 1, 1)
-	furnishFront(t, door)
-	for _, tt := range []struct {
+	t.Parallel()
+	type row struct {
 		name    string
 		r       resource
 		beneath resource // has the addresses
-		n       *lab.Node
+	}
+	for name, tt := range map[string]struct {
+		kind    layer
+		furnish func(testing.TB, *lab.Node)
+		rows    []row
 	}{
-		{name: "both families", r: vip(), n: n},
-		{name: "mta", r: resource{"mta", "mx", params{"config_dir": configDir}}, n: n},
-		{name: "mta with addresses", r: mta(), n: n},
-		{name: "mta behind addresses", r: sharing(mta()), beneath: vip(), n: n},
-		{name: "store", r: resource{"store", "mailboxes", params{"config_dir": storeConfig, "mail_dir": storeDir}}, n: n},
-		{name: "store with addresses", r: store(), n: n},
-		{name: "directory", r: directory("ip", ""), n: n},
-		{name: "directory with addresses", r: directory(), n: n},
-		{name: "store behind addresses", r: sharing(store()), beneath: vip(), n: n},
-		{name: "directory behind addresses", r: sharing(directory()), beneath: vip(), n: n},
-		{name: "front door with addresses", r: internet(), n: door},
-		{name: "front door behind addresses", r: sharing(internet()), beneath: vip("ip", scenario.FrontAddr4+" "+scenario.FrontAddr6), n: door},
-		{name: "file system", r: fileSystem("device", lab.Disk(2)), n: n},
-		{name: "service", r: resource{"service", "greylist", params{"unit": "postgrey.service", "ports": "10023"}}, n: n},
-		{name: "service with addresses", r: service("postgrey.service", "ports", "10023"), n: n},
+		"a mail transfer agent's node": {withMTA, func(testing.TB, *lab.Node) {}, []row{
+			{name: "both families", r: vip()},
+			{name: "mta", r: resource{"mta", "mx", params{"config_dir": configDir}}},
+			{name: "mta with addresses", r: mta()},
+			{name: "mta behind addresses", r: sharing(mta()), beneath: vip()},
+			{name: "file system", r: fileSystem("device", lab.Disk(2))},
+			{name: "service", r: resource{"service", "greylist", params{"unit": "postgrey.service", "ports": "10023"}}},
+			{name: "service with addresses", r: service("postgrey.service", "ports", "10023")},
+		}},
+		"a store's node": {withStore, furnishStore, []row{
+			{name: "store", r: resource{"store", "mailboxes", params{"config_dir": storeConfig, "mail_dir": storeDir}}},
+			{name: "store with addresses", r: store()},
+			{name: "store behind addresses", r: sharing(store()), beneath: vip()},
+		}},
+		"a directory's node": {withMTA, furnishOne, []row{
+			{name: "directory", r: directory("ip", "")},
+			{name: "directory with addresses", r: directory()},
+			{name: "directory behind addresses", r: sharing(directory()), beneath: vip()},
+		}},
+		"a front door": {withFront, furnishFront, []row{
+			{name: "with addresses", r: internet()},
+			{name: "behind addresses", r: sharing(internet()), beneath: vip("ip", scenario.FrontAddr4+" "+scenario.FrontAddr6)},
+		}},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			n := tt.n
-			if tt.beneath.agent != "" {
-				tt.beneath.start(t, n)
+		t.Run(name, func(t *testing.T) {
+			n := newPlaceOf(t, tt.kind, lab.Config{Disk: true, Disks: 2}).node
+			tt.furnish(t, n)
+			for _, row := range tt.rows {
+				t.Run(row.name, func(t *testing.T) { passes(t, n, row.r, row.beneath) })
 			}
-			argv := []string{"ocf-tester", "-n", tt.r.name}
-			for name, value := range tt.r.params {
-				argv = append(argv, "-o", name+"="+value)
-			}
-			res, err := n.Exec(t.Context(), append(argv, agentsDir+tt.r.agent)...)
-			if err != nil || res.ExitCode != 0 || !strings.Contains(res.Stdout, "passed all tests") {
-				t.Errorf("%v, exit code %d:\n%s\n%s", err, res.ExitCode, res.Stdout, res.Stderr)
-			}
-			if tt.beneath.agent != "" {
-				tt.beneath.stop(t, n)
-			}
-			bare(t, n)
 		})
 	}
+}
+
+func passes(t *testing.T, n *lab.Node, r, beneath resource) {
+	t.Helper()
+	if beneath.agent != "" {
+		beneath.start(t, n)
+	}
+	argv := []string{"ocf-tester", "-n", r.name}
+	for name, value := range r.params {
+		argv = append(argv, "-o", name+"="+value)
+	}
+	res, err := n.Exec(t.Context(), append(argv, agentsDir+r.agent)...)
+	if err != nil || res.ExitCode != 0 || !strings.Contains(res.Stdout, "passed all tests") {
+		t.Errorf("%v, exit code %d:\n%s\n%s", err, res.ExitCode, res.Stdout, res.Stderr)
+	}
+	if beneath.agent != "" {
+		beneath.stop(t, n)
+	}
+	bare(t, n)
 }
 
 // The metadata has to be there for whoever asks, whatever is missing.

@@ -10,7 +10,8 @@ systemctl stop inn2.service cron.service
 rm -f /etc/init.d/inn2 /etc/systemd/system/multi-user.target.wants/inn2.service /etc/systemd/system/multi-user.target.wants/cron.service
 
 sed -i 's/^#domain:.*/domain: example.test/; s/^pathhost:.*/pathhost: news.example.test/
-	s|/var/lib/news|/srv/news/db|; s|/var/spool/news|/srv/news/spool|' /etc/news/inn.conf
+	s|/var/lib/news|/srv/news/db|; s|/var/spool/news|/srv/news/spool|
+	s/^nnrpdloadlimit:.*/nnrpdloadlimit: 0/' /etc/news/inn.conf # the load is that of all tests
 mkdir -p /srv/news /etc/systemd/system/inn2.service.d
 cp /root/contrib/systemd/inn2.service.d/mailha.conf /etc/systemd/system/inn2.service.d/
 systemctl daemon-reload

@@ -4,7 +4,6 @@ package labtests
 
 import (
 	"context"
-	_ "embed"
 	"flag"
 	"fmt"
 	"os"
@@ -17,11 +16,7 @@ import (
 
 	"github.com/mailha/mailha/internal/lab"
 	"github.com/mailha/mailha/internal/lab/labtest"
-	"github.com/mailha/mailha/internal/scenario"
 )
-
-//go:embed setup.sh
-var setup []byte
 
 // What the scenario, setup.sh and the lab call things.
 const (
@@ -81,28 +76,20 @@ type place struct {
 // node is on it.
 func newPlace(t *testing.T, cfg lab.Config) *place {
 	t.Helper()
+	return newPlaceOf(t, withMTA, cfg)
+}
+
+// newPlaceOf has nodes of another kind.
+func newPlaceOf(t *testing.T, kind layer, cfg lab.Config) *place {
+	t.Helper()
 	t.Parallel()
-	if err := programs(); err != nil {
+	layers, err := kind()
+	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.Binary = filepath.Join(scratch, "lab")
+	cfg.Binary, cfg.Layers = filepath.Join(scratch, "lab"), layers
 	l := labtest.Up(t, cfg)
-	if out, err := exec.Command("cp", "-a", filepath.Join(scratch, "install"), l.ShareDir()).CombinedOutput(); err != nil {
-		t.Fatalf("install: %v: %s", err, out)
-	}
 	p := &place{Lab: l, node: l.Nodes()[0]}
-	if err := l.Each(func(n *lab.Node) error {
-		if err := scenario.Furnish(t.Context(), n); err != nil {
-			return err
-		}
-		if err := n.Push("/root/setup.sh", setup, 0o755); err != nil {
-			return err
-		}
-		_, err := n.Output(t.Context(), "/root/setup.sh")
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
 	if cfg.Disk {
 		run(t, p.node, `mount `+lab.DiskPath+` `+mailDir+` && install -d `+mailDir+`/queue && install -d -o postfix `+mailDir+`/data`)
 	}
@@ -113,7 +100,7 @@ func newPlace(t *testing.T, cfg lab.Config) *place {
 func run(t testing.TB, n *lab.Node, script string) string {
 	t.Helper()
 	// Not the test's own context: clean-ups need it, too.
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	out, err := n.Output(ctx, "sh", "-c", "set -eu; "+script)
 	if err != nil {

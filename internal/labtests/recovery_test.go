@@ -15,6 +15,7 @@ import (
 // What was accepted survives the death of all processes, and the next start
 // delivers it.
 func TestRecovery(t *testing.T) {
+	t.Parallel()
 	for _, disk := range []bool{true, false} {
 		t.Run(fmt.Sprintf("shared disk %t", disk), func(t *testing.T) {
 			p := newPlace(t, lab.Config{Disk: disk})

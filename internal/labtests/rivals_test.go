@@ -42,6 +42,7 @@ func onHost(t *testing.T, h *lab.Host, argv ...string) string {
 
 // An address that another host has is not taken, and nothing else is started.
 func TestRivalBeforeStart(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name  string
 		r     resource
@@ -70,6 +71,7 @@ func TestRivalBeforeStart(t *testing.T) {
 // One that comes while we hold the address is seen by the next monitor, whether
 // it announced itself, or only answers, or was there but for a moment.
 func TestRivalWhileRunning(t *testing.T) {
+	t.Parallel()
 	// Linux announces its addresses when it is told a MAC address, be it the same.
 	const announce = `
 		echo 1 >/proc/sys/net/ipv4/conf/eth0/arp_notify

@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mailha/mailha/internal/lab"
 	"github.com/mailha/mailha/internal/scenario"
 )
 
@@ -17,7 +16,7 @@ func sharing(r resource, more ...string) resource {
 
 // What can happen to services whose addresses are another resource's. See TestStop.
 func TestStopOnSharedAddress(t *testing.T) {
-	furnishOne := func(t testing.TB, n *lab.Node) { furnishReplica(t, n, 1, 1) }
+	t.Parallel()
 	front := vip("ip", scenario.FrontAddr4+" "+scenario.FrontAddr6)
 	gone := func(r resource) resource { r.params = nil; return r }
 	for _, tt := range []torture{
@@ -28,9 +27,9 @@ func TestStopOnSharedAddress(t *testing.T) {
 		{name: "mta, parameters gone", r: sharing(mta()), now: gone(mta())},
 		{name: "mta, address gone", r: sharing(mta()), session: true, script: "ip addr del " + vip4 + "/32 dev eth0"},
 
-		{name: "store", r: sharing(store()), furnish: furnishStore, session: true},
-		{name: "store, notes removed", r: sharing(store()), furnish: furnishStore, session: true, script: "rm -r /run/mailha"},
-		{name: "store, suspended", r: sharing(store()), furnish: furnishStore, session: true, script: storeSuspend, timeout: 8 * time.Second},
+		{name: "store", r: sharing(store()), kind: withStore, furnish: furnishStore, session: true},
+		{name: "store, notes removed", r: sharing(store()), kind: withStore, furnish: furnishStore, session: true, script: "rm -r /run/mailha"},
+		{name: "store, suspended", r: sharing(store()), kind: withStore, furnish: furnishStore, session: true, script: storeSuspend, timeout: 8 * time.Second},
 
 		{name: "directory", r: sharing(directory()), furnish: furnishOne},
 		{name: "directory, promoted", r: sharing(directory()), furnish: furnishOne, promote: true},
@@ -48,13 +47,13 @@ func TestStopOnSharedAddress(t *testing.T) {
 		{name: "directory, promoted, address gone", r: sharing(directory()), furnish: furnishOne, promote: true, script: "ip addr del " + vip4 + "/32 dev eth0"},
 		{name: "directory, promoted, ruleset flushed", r: sharing(directory()), furnish: furnishOne, promote: true, script: "nft flush ruleset"},
 
-		{name: "front door", r: sharing(internet()), beneath: front, furnish: furnishFront, local: true, session: true},
-		{name: "front door, notes removed", r: sharing(internet()), beneath: front, furnish: furnishFront, local: true, session: true, script: "rm -r /run/mailha"},
-		{name: "front door, notes damaged", r: sharing(internet()), beneath: front, furnish: furnishFront, local: true, script: "for f in " + frontNotes + "; do echo '{' >$f; done"},
-		{name: "front door, suspended", r: sharing(internet()), beneath: front, furnish: furnishFront, local: true, session: true, script: frontSuspend, timeout: 8 * time.Second},
-		{name: "front door, all units failed", r: sharing(internet()), beneath: front, furnish: furnishFront, local: true, session: true, script: "kill -9 $(pidof dovecot slapd master)"},
-		{name: "front door, parameters gone", r: sharing(internet()), now: gone(internet()), beneath: front, furnish: furnishFront, local: true},
-		{name: "front door, has addresses of its own meanwhile", r: sharing(internet()), now: internet("ip", "10.77.0.54"), beneath: front, furnish: furnishFront, local: true},
+		{name: "front door", r: sharing(internet()), beneath: front, kind: withFront, furnish: furnishFront, local: true, session: true},
+		{name: "front door, notes removed", r: sharing(internet()), beneath: front, kind: withFront, furnish: furnishFront, local: true, session: true, script: "rm -r /run/mailha"},
+		{name: "front door, notes damaged", r: sharing(internet()), beneath: front, kind: withFront, furnish: furnishFront, local: true, script: "for f in " + frontNotes + "; do echo '{' >$f; done"},
+		{name: "front door, suspended", r: sharing(internet()), beneath: front, kind: withFront, furnish: furnishFront, local: true, session: true, script: frontSuspend, timeout: 8 * time.Second},
+		{name: "front door, all units failed", r: sharing(internet()), beneath: front, kind: withFront, furnish: furnishFront, local: true, session: true, script: "kill -9 $(pidof dovecot slapd master)"},
+		{name: "front door, parameters gone", r: sharing(internet()), now: gone(internet()), beneath: front, kind: withFront, furnish: furnishFront, local: true},
+		{name: "front door, has addresses of its own meanwhile", r: sharing(internet()), now: internet("ip", "10.77.0.54"), beneath: front, kind: withFront, furnish: furnishFront, local: true},
 	} {
 		if tt.beneath.agent == "" {
 			tt.beneath = vip("wait_ports", "25 143 389")

@@ -3,8 +3,6 @@
 package labtests
 
 import (
-	"fmt"
-	"os"
 	"testing"
 
 	"github.com/mailha/mailha/internal/scenario"
@@ -14,15 +12,7 @@ import (
 // mended alone, without the others noticing, and all of them move together.
 func TestSharedAddress(t *testing.T) {
 	t.Parallel()
-	s, err := scenario.SystemUp(t.Context(), fmt.Sprintf("s%da", os.Getpid()), "../..", t.TempDir(), "pacemaker/shared-address.crm", os.Stderr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := s.Down(); err != nil {
-			t.Error(err)
-		}
-	}()
+	s := systemUp(t, "a", "pacemaker/shared-address.crm")
 	deeds := scenario.Deeds()
 	play := func(d scenario.Deed, p scenario.Part) {
 		t.Helper()

@@ -3,8 +3,6 @@
 package labtests
 
 import (
-	"fmt"
-	"os"
 	"testing"
 
 	"github.com/mailha/mailha/internal/scenario"
@@ -13,21 +11,12 @@ import (
 // What contrib/pacemaker ships makes a cluster run a mail system, of which one
 // service can be restarted without another one noticing.
 func TestShippedConfigurations(t *testing.T) {
-	const top = "../.."
-	for name, shape := range map[string]string{
-		"c": "pacemaker/address-per-service.crm", "p": "pacemaker/address-per-service.pcs", "s": "pacemaker/shared-address.pcs", "m": "mailhad/mail.toml", // TestSharedAddress has the other one
-	} {
+	t.Parallel()
+	// TestEngines and TestSharedAddress have the others.
+	for name, shape := range map[string]string{"c": "pacemaker/address-per-service.pcs", "s": "pacemaker/shared-address.pcs"} {
 		t.Run(shape, func(t *testing.T) {
 			t.Parallel()
-			s, err := scenario.SystemUp(t.Context(), fmt.Sprintf("s%d%s", os.Getpid(), name), top, t.TempDir(), shape, os.Stderr)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() {
-				if err := s.Down(); err != nil {
-					t.Error(err)
-				}
-			}()
+			s := systemUp(t, name, shape)
 			restart, parts := scenario.Deeds()[0], s.Parts()
 			row, err := s.Play(t.Context(), restart, parts[len(parts)-2], 5, func(string) {})
 			if err != nil || row.Lost > 0 || row.Accepted == 0 {

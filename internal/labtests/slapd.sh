@@ -3,6 +3,7 @@
 # that replicate each other; each could be written to. Its configuration is in
 # /etc/mailha-ldap, its data are in /srv/mail/ldap.
 set -eu
+. /root/furnish/ldif.sh
 self=$1 replicas=$2
 config=/etc/mailha-ldap data=/srv/mail/ldap run=/run/mailha-slapd suffix=dc=example,dc=test
 rm -rf "$config" "$data" "$data.mailha"
@@ -20,37 +21,12 @@ chmod 600 /etc/mailha-ldap.password
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 {
-	cat <<EOT
-dn: cn=config
-objectClass: olcGlobal
-cn: config
-olcPidFile: $run/mailha-ldap.pid
-olcLogLevel: none
+	server "$run/mailha-ldap.pid" back_mdb syncprov <<EOT
 olcServerID: $self
 olcTLSCertificateFile: $config/cert.pem
 olcTLSCertificateKeyFile: $config/key.pem
-
-dn: cn=module,cn=config
-objectClass: olcModuleList
-cn: module
-olcModulePath: /usr/lib/ldap
-olcModuleLoad: back_mdb
-olcModuleLoad: back_monitor
-olcModuleLoad: syncprov
-
-dn: cn=schema,cn=config
-objectClass: olcSchemaConfig
-cn: schema
-
-include: file:///etc/ldap/schema/core.ldif
-include: file:///etc/ldap/schema/cosine.ldif
-include: file:///etc/ldap/schema/inetorgperson.ldif
-
-dn: olcDatabase={0}config,cn=config
-objectClass: olcDatabaseConfig
-olcDatabase: {0}config
-olcAccess: to * by dn.exact=gidNumber=0+uidNumber=0,cn=peercred,cn=external,cn=auth manage by * none
-
+EOT
+	cat <<EOT
 dn: olcDatabase={1}mdb,cn=config
 objectClass: olcDatabaseConfig
 objectClass: olcMdbConfig
@@ -73,39 +49,11 @@ EOT
 			"bindmethod=simple binddn=cn=replica,$suffix credentials=\"secret of the replicas\""
 	done
 	[ "$replicas" = 1 ] || echo "olcMultiProvider: TRUE"
-	cat <<EOT
-
-dn: olcOverlay=syncprov,olcDatabase={1}mdb,cn=config
-objectClass: olcOverlayConfig
-objectClass: olcSyncProvConfig
-olcOverlay: syncprov
-olcSpCheckpoint: 100 1
-
-dn: olcDatabase={2}monitor,cn=config
-objectClass: olcDatabaseConfig
-objectClass: olcMonitorConfig
-olcDatabase: {2}monitor
-olcAccess: to * by dn.exact=gidNumber=0+uidNumber=0,cn=peercred,cn=external,cn=auth manage by * read
-EOT
+	syncprov
+	monitor
 } >"$work/config.ldif"
 slapadd -n 0 -F "$config" -l "$work/config.ldif"
 
-# The same on each node, down to what a server itself would choose, so that all
-# have the same state from the start.
-number=0
-stamp() {
-	number=$((number + 1))
-	cat <<EOT
-structuralObjectClass: $1
-entryUUID: $(printf '00000000-0000-4000-8000-%012d' $number)
-entryCSN: 20260101000000.$(printf %06d $number)Z#000000#001#000000
-creatorsName: cn=admin,$suffix
-modifiersName: cn=admin,$suffix
-createTimestamp: 20260101000000Z
-modifyTimestamp: 20260101000000Z
-
-EOT
-}
 {
 	printf 'dn: %s\nobjectClass: organization\nobjectClass: dcObject\no: Example\ndc: example\n' "$suffix"
 	stamp organization

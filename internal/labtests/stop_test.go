@@ -22,6 +22,7 @@ type torture struct {
 	r       resource
 	now     resource                        // as it is called for the stop; zero: the same
 	beneath resource                        // has the addresses, and is stopped after it; zero: none has
+	kind    layer                           // of the node; nil: withMTA
 	furnish func(testing.TB, *lab.Node)     // what else the node needs; nil: nothing
 	local   bool                            // the queue is on the node's own disk, not on the shared one
 	session bool                            // a client is in the middle of a message
@@ -48,6 +49,7 @@ const (
 // to the resource. It has to succeed wherever that is possible at all, within
 // its timeout: the cluster's only other way is to cut the node's power.
 func TestStop(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []torture{
 		{name: "nothing", r: mta()},
 		{name: "nothing, local", r: mta(), local: true},
@@ -124,7 +126,10 @@ func TestStop(t *testing.T) {
 }
 
 func (tt torture) run(t *testing.T) {
-	p := newPlace(t, lab.Config{Disk: !tt.local})
+	if tt.kind == nil {
+		tt.kind = withMTA
+	}
+	p := newPlaceOf(t, tt.kind, lab.Config{Disk: !tt.local})
 	n := p.node
 	if tt.furnish != nil {
 		tt.furnish(t, n)

@@ -27,26 +27,14 @@ const (
 // the mailboxes: on the disk, if there is one, or on its own.
 func newStore(t *testing.T, cfg lab.Config) *place {
 	t.Helper()
-	p := newPlace(t, cfg)
-	for _, n := range p.Nodes() {
-		furnishDovecot(t, n)
-	}
-	run(t, p.node, makeStore)
+	p := newPlaceOf(t, withStore, cfg)
+	furnishStore(t, p.node)
 	return p
-}
-
-func furnishDovecot(t testing.TB, n *lab.Node) {
-	t.Helper()
-	if err := n.Push("/root/dovecot.sh", dovecot, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	run(t, n, "/root/dovecot.sh")
 }
 
 // furnishStore makes a node the one that has the mailboxes.
 func furnishStore(t testing.TB, n *lab.Node) {
 	t.Helper()
-	furnishDovecot(t, n)
 	run(t, n, makeStore)
 }
 
@@ -96,6 +84,7 @@ func TestStoreNeedsItsMailboxes(t *testing.T) {
 // What makes the mailboxes vanish is noticed by the next monitor, of any depth, and
 // systemd does not start Dovecot again.
 func TestStoreLosesItsMailboxes(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name, script, mend, reason string
 	}{

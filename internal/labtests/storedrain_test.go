@@ -41,6 +41,7 @@ func setFormat(t testing.TB, n *lab.Node, format string) {
 // A drain ends idle sessions politely, TLS or not, and lets uploads and deliveries
 // finish, however long their clients pause.
 func TestStoreDrain(t *testing.T) {
+	t.Parallel()
 	for _, format := range formats() {
 		t.Run(format, func(t *testing.T) {
 			p := newStore(t, lab.Config{Disk: true})

@@ -76,6 +76,7 @@ func contents(t testing.TB, h *lab.Host, user, mailbox string) (lines []string, 
 // After a crash that has torn indexes, the first client sees all of its messages,
 // with their numbers, and no error.
 func TestStoreRecoversIndexes(t *testing.T) {
+	t.Parallel()
 	const (
 		cut   = `truncate -s -4`
 		empty = `truncate -s 0`
@@ -191,6 +192,7 @@ EOS`)
 
 // A killed master is repaired on the spot, with clients connected.
 func TestStoreKilled(t *testing.T) {
+	t.Parallel()
 	for _, again := range []bool{false, true} {
 		t.Run(fmt.Sprintf("restarted by systemd %t", again), func(t *testing.T) {
 			p := newStore(t, lab.Config{Disk: true})

@@ -29,6 +29,7 @@ const (
 
 // What can happen to a message store. See TestStop.
 func TestStopStore(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []torture{
 		{name: "nothing", r: store()},
 		{name: "nothing, local", r: localStore(), local: true, session: true},
@@ -74,13 +75,14 @@ func TestStopStore(t *testing.T) {
 		{name: "parameters bad", r: store(), session: true, now: store("ip", "nonsense", "drain_timeout", "soon", "cert_days", "many", "mail_dir", "here")},
 		{name: "parameters gone", r: store(), now: resource{"store", "p_store", nil}},
 	} {
-		tt.furnish = furnishStore
+		tt.kind, tt.furnish = withStore, furnishStore
 		t.Run(tt.name, tt.run)
 	}
 }
 
 // Dovecot may run outside of its unit, or without its master.
 func TestStoreStrays(t *testing.T) {
+	t.Parallel()
 	clients := func(t *testing.T, p *place) {
 		imapSession(t, p.Client(), "993", "u1").write("b APPEND INBOX {1000+}\nSubject: half\n\n")
 		idling(t, p.Client(), "143", "u2")

@@ -13,6 +13,7 @@ import (
 // Postfix may run outside of its unit, because somebody started it by hand, or
 // because its master was killed and left children that have clients still.
 func TestStrays(t *testing.T) {
+	t.Parallel()
 	const byHand = "postfix -c " + configDir + " start"
 	for _, tt := range []struct {
 		name   string

@@ -72,6 +72,7 @@ func announcement(f []byte) (netip.Addr, string, bool) {
 // A start of what runs changes nothing but what the neighbours may have got
 // wrong: it announces the addresses again.
 func TestStartTwice(t *testing.T) {
+	t.Parallel()
 	for _, r := range []resource{mta(), vip(), service("plain.service", "ip", vip4+" "+vip6)} {
 		t.Run(r.agent, func(t *testing.T) {
 			p := newPlace(t, lab.Config{})

@@ -14,7 +14,6 @@ import (
 	"github.com/mailha/mailha/internal/traffic/hold"
 	"github.com/mailha/mailha/internal/traffic/imap"
 	"github.com/mailha/mailha/internal/traffic/ldap"
-	"github.com/mailha/mailha/internal/traffic/ledger"
 	"github.com/mailha/mailha/internal/traffic/pace"
 	"github.com/mailha/mailha/internal/traffic/promise"
 	"github.com/mailha/mailha/internal/traffic/tool"
@@ -126,6 +125,33 @@ func (c *Clients) Start(ctx context.Context, name string, rate pace.Rate) (err e
 	return err
 }
 
+// Taken waits until each kind of clients had so many more of their messages taken than
+// before.
+func (c *Clients) Taken(ctx context.Context, more int) error {
+	want := make(map[string]int)
+	for kind, counts := range c.Progress() {
+		want[kind] = counts.Accepted + more
+	}
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		behind := ""
+		for kind, counts := range c.Progress() {
+			if counts.Accepted < want[kind] {
+				behind = fmt.Sprintf("%s: %+v, want %d to be taken", kind, counts, want[kind])
+			}
+		}
+		if behind == "" {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("clients cannot do their work: %s: %w", behind, ctx.Err())
+		case <-tick.C:
+		}
+	}
+}
+
 func (c *Clients) ledger(kind string) string { return c.file(c.started + "-" + kind + ".jsonl") }
 
 // Progress says what each kind of clients has done so far.
@@ -151,79 +177,6 @@ func (c *Clients) Stop(ctx context.Context) error {
 	}
 	c.loads = nil
 	return errors.Join(errs...)
-}
-
-// Proof is what became of all that one kind of clients was promised.
-type Proof struct {
-	Kind   string
-	Counts promise.Counts
-	ledger.Result
-}
-
-// Prove compares what clients were promised with what is there, until nothing
-// is missing, or ctx ends; what is missing then is lost.
-func (c *Clients) Prove(ctx context.Context) ([]Proof, error) {
-	const pause = 500 * time.Millisecond
-	tick := time.NewTicker(pause)
-	defer tick.Stop()
-	for {
-		proofs, err := c.prove(ctx)
-		lost := 0
-		for _, p := range proofs {
-			lost += p.Lost
-		}
-		if err != nil || lost == 0 {
-			return proofs, err
-		}
-		select {
-		case <-ctx.Done():
-			return proofs, fmt.Errorf("%d of the messages that were taken are not there", lost)
-		case <-tick.C:
-		}
-	}
-}
-
-func (c *Clients) prove(ctx context.Context) ([]Proof, error) {
-	found := map[string]string{Mail: c.file("found-store.jsonl"), Mailbox: c.file("found-store.jsonl"), Directory: c.file("found-directory.jsonl")}
-	for _, file := range found {
-		if err := os.RemoveAll(file); err != nil {
-			return nil, err
-		}
-	}
-	const patience = 30 * time.Second
-	store, err := imap.StartRead(ctx, c.run, imap.ReadConfig{
-		To: c.layout.store + c.layout.storeIMAP, Users: c.file(usersFile), Ledger: found[Mail], Once: true, For: patience,
-	})
-	if err != nil {
-		return nil, err
-	}
-	directory, err := ldap.StartRead(ctx, c.run, ldap.ReadConfig{
-		To: c.layout.directory + ldapPort, Base: ledgerBase, Login: c.login(), Ledger: found[Directory], For: patience,
-	})
-	if err != nil {
-		return nil, err
-	}
-	_, storeErr := store.Wait(ctx)
-	_, directoryErr := directory.Wait(ctx)
-	if err := errors.Join(storeErr, directoryErr); err != nil {
-		return nil, err
-	}
-	var proofs []Proof
-	for _, kind := range []string{Mail, Mailbox, Directory} {
-		res, err := ledger.AuditFiles(c.ledger(kind), found[kind])
-		if err != nil {
-			return proofs, fmt.Errorf("%s: %w", kind, err)
-		}
-		proofs = append(proofs, Proof{kind, c.counts[kind], res})
-	}
-	for _, name := range c.held {
-		res, err := ledger.AuditFiles(c.file(name+".jsonl"), found[Mail])
-		if err != nil {
-			return proofs, fmt.Errorf("%s: %w", name, err)
-		}
-		proofs = append(proofs, Proof{Kind: name, Result: res})
-	}
-	return proofs, nil
 }
 
 // Crowd says how many sessions of each kind are held.

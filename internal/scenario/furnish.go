@@ -25,8 +25,8 @@ func Furnish(ctx context.Context, n *lab.Node) error {
 // furnish runs scripts on a node in turn.
 func furnish(ctx context.Context, n *lab.Node, names ...string) error {
 	const dir = "/root/furnish/"
-	read := []string{"names", sharedNames} // by the others
-	for _, name := range append([]string{"names"}, names...) {
+	read := []string{"names", "ldif", sharedNames} // by the others
+	for _, name := range append([]string{"names", "ldif"}, names...) {
 		script, err := scripts.ReadFile("furnish/" + name + ".sh")
 		if err != nil {
 			return err

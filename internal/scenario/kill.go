@@ -16,12 +16,15 @@ func KillMain() Deed {
 }
 
 func killMain(ctx context.Context, s *System, p Part) error {
-	before, err := s.places(ctx)
+	node, err := s.Where(ctx, p)
 	if err != nil {
 		return err
 	}
-	node := before[p.Name]
 	run, err := invocation(ctx, node, p.unit)
+	if err != nil {
+		return err
+	}
+	before, err := s.Runs(ctx)
 	if err != nil {
 		return err
 	}
@@ -34,34 +37,16 @@ func killMain(ctx context.Context, s *System, p Part) error {
 	if err := s.manager.idle(ctx); err != nil {
 		return err
 	}
-	after, err := s.places(ctx)
+	after, err := s.Runs(ctx)
 	if err != nil {
 		return err
 	}
-	for name, n := range after {
-		if n != before[name] {
-			return fmt.Errorf("%s went from %s to %s", name, before[name].Name(), n.Name())
+	for name, r := range after {
+		if r.Node != before[name].Node {
+			return fmt.Errorf("%s went from %s to %s", name, before[name].Node, r.Node)
 		}
 	}
 	return s.manager.forgive(ctx, p)
-}
-
-// places says on which node each service is.
-func (s *System) places(ctx context.Context) (map[string]*lab.Node, error) {
-	all := make(map[string]*lab.Node)
-	for _, p := range s.Parts() {
-		n, err := s.Where(ctx, p)
-		if err != nil {
-			return nil, err
-		}
-		all[p.Name] = n
-	}
-	return all, nil
-}
-
-// invocation changes whenever systemd starts a unit anew.
-func invocation(ctx context.Context, n *lab.Node, unit string) (string, error) {
-	return n.Output(ctx, "systemctl", "show", "--property=InvocationID", "--value", unit)
 }
 
 // untilNewRun waits until a unit that was killed is started again.

@@ -130,6 +130,15 @@ func (m *mailhad) move(ctx context.Context, p Part, to *lab.Node) error {
 	return err
 }
 
+func (m *mailhad) standby(ctx context.Context, n *lab.Node, on bool) error {
+	verb := "online"
+	if on {
+		verb = "standby"
+	}
+	_, err := m.on(nil).Output(ctx, "mailhactl", "node", verb, n.Name())
+	return err
+}
+
 func (*mailhad) moved(context.Context, Part) error { return nil }
 
 func (m *mailhad) where(ctx context.Context, p Part, not *lab.Node) (*lab.Node, error) {

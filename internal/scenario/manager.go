@@ -18,6 +18,8 @@ type manager interface {
 	move(ctx context.Context, p Part, to *lab.Node) error
 	// moved is called when it is there.
 	moved(ctx context.Context, p Part) error
+	// standby has a node run nothing, or lets it run services again; it does not wait.
+	standby(ctx context.Context, n *lab.Node, on bool) error
 	// where is the node that a service is on, as another node than this one knows it;
 	// nil: any.
 	where(ctx context.Context, p Part, not *lab.Node) (*lab.Node, error)

@@ -63,6 +63,15 @@ func (m *pacemaker) moved(ctx context.Context, p Part) error {
 	return err
 }
 
+func (m *pacemaker) standby(ctx context.Context, n *lab.Node, on bool) error {
+	value := "off"
+	if on {
+		value = "on"
+	}
+	_, err := m.Output(ctx, "crm_standby", "--node", n.Name(), "--update", value)
+	return err
+}
+
 func inRole(p Part, argv ...string) []string {
 	if p.promoted {
 		argv = append(argv, "--promoted")

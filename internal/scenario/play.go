@@ -176,22 +176,5 @@ func (s *System) untilTaken(ctx context.Context, each int) error {
 	const patience = time.Minute
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		behind := ""
-		for kind, c := range s.Clients.Progress() {
-			if c.Accepted < each {
-				behind = fmt.Sprintf("%s: %+v", kind, c)
-			}
-		}
-		if behind == "" {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("clients cannot do their work: %s", behind)
-		case <-tick.C:
-		}
-	}
+	return s.Clients.Taken(ctx, each)
 }

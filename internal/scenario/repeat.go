@@ -44,7 +44,7 @@ func (s *System) Repeat(ctx context.Context, d Deed, tries int, rate pace.Rate, 
 	failed := []error{s.untilTaken(ctx, some)}
 	for i := range tries {
 		t := Try{Number: i + 1, Part: s.Parts()[i%len(s.Parts())], Began: time.Now()}
-		t.Err = s.try(ctx, d, &t)
+		s.try(ctx, d, &t)
 		tell(t)
 		failed = append(failed, t.Err)
 		if ctx.Err() != nil {
@@ -54,10 +54,19 @@ func (s *System) Repeat(ctx context.Context, d Deed, tries int, rate pace.Rate, 
 	return row, errors.Join(errors.Join(failed...), s.account(ctx, &row))
 }
 
-func (s *System) try(ctx context.Context, d Deed, t *Try) error {
+// Once plays a deed with a service while clients that were started use all of them.
+func (s *System) Once(ctx context.Context, d Deed, p Part) Try {
+	s.acts++
+	t := Try{Number: s.acts, Part: p, Began: time.Now()}
+	s.try(ctx, d, &t)
+	return t
+}
+
+// try fills in what one try does.
+func (s *System) try(ctx context.Context, d Deed, t *Try) {
 	for _, probe := range s.probes {
-		if err := probe.Mark(ctx, fmt.Sprintf("%s-%d", d.Name, t.Number)); err != nil {
-			return err
+		if t.Err = probe.Mark(ctx, fmt.Sprintf("%s-%d", d.Name, t.Number)); t.Err != nil {
+			return
 		}
 	}
 	err := s.Do(ctx, d, t.Part)
@@ -69,9 +78,8 @@ func (s *System) try(ctx context.Context, d Deed, t *Try) error {
 	}
 	t.Took = time.Since(t.Began)
 	var row Row
-	err = errors.Join(err, s.gaps(ctx, d, t.Part, &row))
+	t.Err = errors.Join(err, s.gaps(ctx, d, t.Part, &row))
 	t.Without = time.Duration(max(row.BlackoutMS, row.OthersMS) * float64(time.Millisecond))
-	return err
 }
 
 // Settle waits until nothing is under way.

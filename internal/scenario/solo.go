@@ -5,9 +5,7 @@ package scenario
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"os/exec"
 	"path/filepath"
 
 	"github.com/mailha/mailha/internal/lab"
@@ -41,10 +39,8 @@ func SoloUp(ctx context.Context, name, source string, log io.Writer) (*Solo, err
 }
 
 func (s *Solo) furnish(ctx context.Context, source string) error {
-	cmd := exec.CommandContext(ctx, "make", "-s", "install", "DESTDIR="+filepath.Join(s.Lab.ShareDir(), "install"))
-	cmd.Dir = source
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("%s: %w\n%s", cmd, err, out)
+	if err := makeInstall(ctx, source, filepath.Join(s.Lab.ShareDir(), "install")); err != nil {
+		return err
 	}
 	if err := s.Lab.Each(func(n *lab.Node) error { return FurnishSystem(ctx, n, Users(2)) }); err != nil {
 		return err

@@ -117,10 +117,8 @@ func build(ctx context.Context, source, dir string) error {
 
 // install puts mailha on every node the way that a packager would.
 func (s *Stage) install(ctx context.Context, source string) error {
-	cmd := exec.CommandContext(ctx, "make", "-s", "install", "DESTDIR="+filepath.Join(s.Lab.ShareDir(), "install"))
-	cmd.Dir = source
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("%s: %w\n%s", cmd, err, out)
+	if err := makeInstall(ctx, source, filepath.Join(s.Lab.ShareDir(), "install")); err != nil {
+		return err
 	}
 	return s.Lab.Each(func(n *lab.Node) error { return Furnish(ctx, n) })
 }

@@ -38,23 +38,53 @@ func SystemUp(ctx context.Context, name, source, dir, shape string, log io.Write
 	if err := build(ctx, source, dir); err != nil {
 		return nil, err
 	}
-	l, err := lab.Up(ctx, lab.Config{Name: name, Nodes: 3, Disks: 2, Log: log})
+	install := func(to string) error { return makeInstall(ctx, source, to) }
+	return systemUp(ctx, lab.Config{Name: name, Log: log}, install, source, dir, shape)
+}
+
+// BuiltSystemUp does so with programs that were built before: those of internal/cmd
+// that it needs are in the directory built, and what is to be installed is in its
+// directory "install".
+func BuiltSystemUp(ctx context.Context, name, source, built, dir, shape string, log io.Writer) (*System, error) {
+	if err := os.Symlink(filepath.Join(built, "traffic"), filepath.Join(dir, "traffic")); err != nil {
+		return nil, err
+	}
+	install := func(to string) error {
+		if out, err := exec.CommandContext(ctx, "cp", "-a", filepath.Join(built, "install"), to).CombinedOutput(); err != nil {
+			return fmt.Errorf("install: %w: %s", err, out)
+		}
+		return nil
+	}
+	return systemUp(ctx, lab.Config{Name: name, Log: log, Binary: filepath.Join(built, "lab")}, install, source, dir, shape)
+}
+
+func systemUp(ctx context.Context, cfg lab.Config, install func(to string) error, source, dir, shape string) (*System, error) {
+	cfg.Nodes, cfg.Disks = 3, 2
+	l, err := lab.Up(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
 	s := &System{Lab: l, layout: layoutOf(shape), dir: dir, probes: map[string]*traffic.Probe{}}
-	if err := s.furnish(ctx, source, shape, log); err != nil {
+	err = install(filepath.Join(l.ShareDir(), "install"))
+	if err == nil {
+		err = s.furnish(ctx, source, shape, cfg.Log)
+	}
+	if err != nil {
 		return nil, errors.Join(s.explain(err), s.Down())
 	}
 	return s, nil
 }
 
-func (s *System) furnish(ctx context.Context, source, shape string, log io.Writer) error {
-	cmd := exec.CommandContext(ctx, "make", "-s", "install", "DESTDIR="+filepath.Join(s.Lab.ShareDir(), "install"))
+func makeInstall(ctx context.Context, source, to string) error {
+	cmd := exec.CommandContext(ctx, "make", "-s", "install", "DESTDIR="+to)
 	cmd.Dir = source
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%s: %w\n%s", cmd, err, out)
 	}
+	return nil
+}
+
+func (s *System) furnish(ctx context.Context, source, shape string, log io.Writer) error {
 	users := Users(5)
 	if err := s.Lab.Each(func(n *lab.Node) error { return s.layout.furnish(ctx, n, users) }); err != nil {
 		return err

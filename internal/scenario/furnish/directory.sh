@@ -4,6 +4,7 @@
 # the directory's address.
 set -eu
 . "${0%/*}/names.sh"
+. "${0%/*}/ldif.sh"
 config=/etc/mailha-ldap data=/var/lib/mailha-ldap run=/run/mailha-slapd
 own=$(sed 's/\.[0-9]*\/.*/&/; s/\/.*//' /etc/mailha-lab/addr | grep -v : | head -n 1)
 replicas=$(sed -n 's/^\([0-9.]*\) node[0-9]*$/\1/p' /etc/hosts)
@@ -19,42 +20,12 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 chmod 700 "$work"
 {
-	cat <<EOT
-dn: cn=config
-objectClass: olcGlobal
-cn: config
-olcPidFile: $run/mailha-ldap.pid
-olcLogLevel: none
-EOT
 	id=0
 	for replica in $replicas; do
 		id=$((id + 1))
 		echo "olcServerID: $id ldap://$replica"
-	done
+	done | server "$run/mailha-ldap.pid" back_mdb syncprov
 	cat <<EOT
-
-dn: cn=module,cn=config
-objectClass: olcModuleList
-cn: module
-olcModulePath: /usr/lib/ldap
-olcModuleLoad: back_mdb
-olcModuleLoad: back_monitor
-olcModuleLoad: syncprov
-
-dn: cn=schema,cn=config
-objectClass: olcSchemaConfig
-cn: schema
-
-include: file:///etc/ldap/schema/core.ldif
-include: file:///etc/ldap/schema/cosine.ldif
-include: file:///etc/ldap/schema/nis.ldif
-include: file:///etc/ldap/schema/inetorgperson.ldif
-
-dn: olcDatabase={0}config,cn=config
-objectClass: olcDatabaseConfig
-olcDatabase: {0}config
-olcAccess: to * by dn.exact=gidNumber=0+uidNumber=0,cn=peercred,cn=external,cn=auth manage by * none
-
 dn: olcDatabase={1}mdb,cn=config
 objectClass: olcDatabaseConfig
 objectClass: olcMdbConfig
@@ -79,40 +50,12 @@ EOT
 			"retry=\"1 +\" network-timeout=2 keepalive=5:3:2" \
 			"bindmethod=simple binddn=cn=replica,$suffix credentials=\"$(password "$accounts" replica)\""
 	done
-	cat <<EOT
-olcMultiProvider: TRUE
-
-dn: olcOverlay=syncprov,olcDatabase={1}mdb,cn=config
-objectClass: olcOverlayConfig
-objectClass: olcSyncProvConfig
-olcOverlay: syncprov
-olcSpCheckpoint: 100 1
-
-dn: olcDatabase={2}monitor,cn=config
-objectClass: olcDatabaseConfig
-objectClass: olcMonitorConfig
-olcDatabase: {2}monitor
-olcAccess: to * by dn.exact=gidNumber=0+uidNumber=0,cn=peercred,cn=external,cn=auth manage by * read
-EOT
+	echo "olcMultiProvider: TRUE"
+	syncprov
+	monitor
 } >"$work/config.ldif"
 slapadd -n 0 -F "$config" -l "$work/config.ldif"
 
-# The same on each node again, down to what the server itself would choose:
-# the replicas take each other's entries for their own.
-number=0
-stamp() {
-	number=$((number + 1))
-	cat <<EOT
-structuralObjectClass: $1
-entryUUID: $(printf '00000000-0000-4000-8000-%012d' $number)
-entryCSN: 20260101000000.$(printf %06d $number)Z#000000#001#000000
-creatorsName: cn=admin,$suffix
-modifiersName: cn=admin,$suffix
-createTimestamp: 20260101000000Z
-modifyTimestamp: 20260101000000Z
-
-EOT
-}
 hashed() { # NAME PASSWORD; the salt is the name's, to be the same everywhere
 	salt=$(printf 'salt of %s' "$1")
 	printf '{SSHA}%s' "$({ printf '%s%s' "$2" "$salt" | openssl dgst -sha1 -binary && printf %s "$salt"; } | base64 -w 0)"

@@ -4,6 +4,7 @@
 # directory. What users submit goes through a queue of its own.
 set -eu
 . "${0%/*}/names.sh"
+. "${0%/*}/ldif.sh"
 
 # SMTP and submission.
 config=/etc/postfix-front
@@ -105,34 +106,9 @@ SLAPD_SERVICES="ldap://$front4 ldap://[$front6] ldapi://$(echo "$run/ldap-front.
 EOT
 work=$(mktemp)
 trap 'rm -f "$work"' EXIT
-cat >"$work" <<EOT
-dn: cn=config
-objectClass: olcGlobal
-cn: config
-olcPidFile: $run/ldap-front.pid
-olcLogLevel: none
-
-dn: cn=module,cn=config
-objectClass: olcModuleList
-cn: module
-olcModulePath: /usr/lib/ldap
-olcModuleLoad: back_ldap
-olcModuleLoad: back_monitor
-
-dn: cn=schema,cn=config
-objectClass: olcSchemaConfig
-cn: schema
-
-include: file:///etc/ldap/schema/core.ldif
-include: file:///etc/ldap/schema/cosine.ldif
-include: file:///etc/ldap/schema/nis.ldif
-include: file:///etc/ldap/schema/inetorgperson.ldif
-
-dn: olcDatabase={0}config,cn=config
-objectClass: olcDatabaseConfig
-olcDatabase: {0}config
-olcAccess: to * by dn.exact=gidNumber=0+uidNumber=0,cn=peercred,cn=external,cn=auth manage by * none
-
+{
+	server "$run/ldap-front.pid" back_ldap </dev/null
+	cat <<EOT
 dn: olcDatabase={1}ldap,cn=config
 objectClass: olcDatabaseConfig
 objectClass: olcLDAPConfig
@@ -142,12 +118,8 @@ olcDbURI: ldap://$directory4
 olcDbRebindAsUser: TRUE
 olcDbNetworkTimeout: 3
 olcDbKeepalive: 5:3:2
-
-dn: olcDatabase={2}monitor,cn=config
-objectClass: olcDatabaseConfig
-objectClass: olcMonitorConfig
-olcDatabase: {2}monitor
-olcAccess: to * by dn.exact=gidNumber=0+uidNumber=0,cn=peercred,cn=external,cn=auth manage by * read
 EOT
+	monitor
+} >"$work"
 slapadd -n 0 -F "$config" -l "$work"
 chown -R openldap:openldap "$config"
