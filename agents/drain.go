@@ -123,7 +123,7 @@ func (s *Service) waitedFor(sessions []vip.Session, lasted time.Duration) []vip.
 
 const (
 	// idleAfter is how long a client must have been waited for.
-	idleAfter = 2 * time.Second
+	idleAfter = 700 * time.Millisecond
 	// closingAfter is that in the last third of a drain, when the choice is between
 	// a word now and none at the end.
 	closingAfter = 100 * time.Millisecond
