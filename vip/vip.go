@@ -72,6 +72,9 @@ type ProbeConfig struct {
 	Interval time.Duration // between two of them, at most 2 s; 0 for 5 ms
 	Wait     time.Duration // after the last one, at most 2 s; 0 for 10 ms
 	Off      bool          // take without asking
+	// Brief is for addresses that their former holder has just proved to have let go: two probes at most, a millisecond
+	// apart, and 3 ms for answers. Clients of a planned move wait for each.
+	Brief bool
 }
 
 // Set is the secondary addresses of one resource. Its methods may not be called concurrently.
@@ -142,6 +145,9 @@ func (p *ProbeConfig) complete() error {
 	p.Count = orDefault(p.Count, 3)
 	p.Interval = orDefault(p.Interval, 5*time.Millisecond)
 	p.Wait = orDefault(p.Wait, 10*time.Millisecond)
+	if p.Brief {
+		p.Count, p.Interval, p.Wait = min(p.Count, 2), min(p.Interval, time.Millisecond), min(p.Wait, 3*time.Millisecond)
+	}
 	const most = 2 * time.Second
 	if p.Count < 1 || p.Count > 10 || p.Interval < 0 || p.Interval > most || p.Wait < 0 || p.Wait > most {
 		return fmt.Errorf("probe: want a count of 1 to 10 and times up to %s", most)
