@@ -27,6 +27,7 @@ type Addresses struct {
 	ProbeInterval Duration
 	ProbeWait     Duration
 	Gateway       AddressList
+	ARPRate       arpRate
 	Refresh       Duration
 	Wait          Ports // on which clients wait while nobody listens
 }
@@ -40,6 +41,7 @@ func NewAddresses() Addresses {
 		ProbeCount:    3,
 		ProbeInterval: Duration(5 * time.Millisecond),
 		ProbeWait:     Duration(10 * time.Millisecond),
+		ARPRate:       12,
 		Refresh:       Duration(60 * time.Second),
 	}
 }
@@ -80,6 +82,9 @@ func (a *Addresses) Params(required bool) Table {
 		{Name: "gateway", Value: &a.Gateway, Reloadable: true,
 			Short: "Routers to announce the addresses to",
 			Long:  "Each is asked for its own address with the secondary IP as the sender; its answer proves that it learned the new place. Empty means the default routers of the interface."},
+		{Name: "arp_rate", Value: &a.ARPRate, Reloadable: true,
+			Short: "Most ARP packets in a second with which the addresses are announced",
+			Long:  "Two for each IPv4 address, and one more where there is a router. From 12 to 10000; the default is what switches with dynamic ARP inspection let through on a port, where 64 addresses take ten seconds. With more they go out evenly. Each resource counts by itself: the port has to take all that may start at the same time."},
 		{Name: "refresh_interval", Value: &a.Refresh, Reloadable: true,
 			Short: "Time between two announcements while the addresses are held",
 			Long:  "Sent by the monitor operation. 0 turns it off."},
@@ -145,6 +150,7 @@ func (a *Addresses) Set(env Env, earlier []netip.Prefix) (*vip.Set, error) {
 			Wait:     time.Duration(a.ProbeWait),
 			Brief:    env.Freed,
 		},
+		ARPRate:  int(a.ARPRate),
 		Gateways: a.Gateway.Addrs(),
 		Wait:     a.Wait,
 		Valid:    env.Valid,
@@ -249,3 +255,16 @@ func (v *count) Set(s string) error {
 }
 func (v *count) String() string { return strconv.Itoa(int(*v)) }
 func (*count) OCFType() string  { return "integer" }
+
+type arpRate int
+
+func (v *arpRate) Set(s string) error {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 12 || n > 10000 {
+		return errors.New("must be a number from 12 to 10000")
+	}
+	*v = arpRate(n)
+	return nil
+}
+func (v *arpRate) String() string { return strconv.Itoa(int(*v)) }
+func (*arpRate) OCFType() string  { return "integer" }

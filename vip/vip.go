@@ -49,6 +49,9 @@ type Config struct {
 	Valid func() time.Duration
 	// Probe tunes the duplicate probe of Take.
 	Probe ProbeConfig
+	// ARPRate is how many ARP packets this Set may announce with in a second on an interface, 12 to 10000; 0 for 12,
+	// which ports with dynamic ARP inspection let through by default.
+	ARPRate int
 	// Gateways that must learn the new place of the addresses; at most one of each family is used.
 	// A family without one: the gateway of the default route on the address's interface.
 	Gateways []netip.Addr
@@ -91,6 +94,8 @@ const (
 	maxOwner = 64
 	maxLabel = 15 // IFNAMSIZ-1
 	maxAddrs = 64
+
+	maxARPRate = 10000
 )
 
 // New checks cfg and returns its Set; nothing is touched before a method is called. A nil log discards.
@@ -101,7 +106,7 @@ func New(cfg Config, log *slog.Logger) (*Set, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, fmt.Errorf("addresses of %q: %w", cfg.Owner, err)
 	}
-	return &Set{cfg: cfg, log: log.With("resource", cfg.Owner), watch: watch{owner: cfg.Owner, remember: cfg.Remember}}, nil
+	return &Set{cfg: cfg, log: log.With("resource", cfg.Owner), pace: pacer{rate: cfg.ARPRate}, watch: watch{owner: cfg.Owner, remember: cfg.Remember}}, nil
 }
 
 // complete checks c and fills in its defaults.
@@ -132,6 +137,9 @@ func (c *Config) complete() error {
 		if !gw.IsValid() || gw.IsUnspecified() || gw.IsMulticast() || gw.Is4In6() || gw.Zone() != "" {
 			return fmt.Errorf("gateway %s can't be a gateway's address", gw)
 		}
+	}
+	if c.ARPRate != 0 && (c.ARPRate < paceBudget || c.ARPRate > maxARPRate) {
+		return fmt.Errorf("%d ARP packets a second, want %d to %d", c.ARPRate, paceBudget, maxARPRate)
 	}
 	if c.Remember < 0 || c.Listen < 0 {
 		return errors.New("negative duration")
