@@ -39,6 +39,8 @@ type Contest struct {
 type act struct {
 	name string
 	do   func(c *Contest, ctx context.Context, b *bout) error
+	// alone is an act of mailhad alone; do is nil then.
+	alone func(c *Contest, ctx context.Context, m *rival.Mailhad) error
 }
 
 // bout is one rival in one act.
@@ -75,6 +77,14 @@ func (c *Contest) Play(ctx context.Context, acts []string) (*Board, error) {
 			if len(acts) > 0 && !slices.Contains(acts, a.name) {
 				continue
 			}
+			if a.alone != nil {
+				if m, is := now[0].(*rival.Mailhad); is && shape == 0 {
+					if err := a.alone(c, ctx, m); err != nil {
+						return nil, fmt.Errorf("%s: %w", a.name, err)
+					}
+				}
+				continue
+			}
 			for run := range c.Runs {
 				for _, r := range now {
 					if err := c.bout(ctx, a, run+1, r); err != nil {
@@ -97,7 +107,10 @@ func Acts() []string {
 }
 
 func (*Contest) acts() []act {
-	return []act{{"move", (*Contest).move}, {"kill", (*Contest).kill}, {"cut", (*Contest).cut}}
+	return []act{
+		{name: "move", do: (*Contest).move}, {name: "kill", do: (*Contest).kill}, {name: "cut", do: (*Contest).cut},
+		{name: "crowd", alone: (*Contest).crowd}, {name: "idle", alone: (*Contest).idle},
+	}
 }
 
 func within(ctx context.Context, d time.Duration, f func(context.Context) error) error {
