@@ -132,6 +132,9 @@ func (e *Engine) carryOut(u *turn, d placement.Decision) error {
 	case d.Action == placement.Move || d.Action == placement.Stop:
 		if o.reason == "" {
 			e.Log.Info("stopping", "group", d.Group, "reason", d.Reason)
+			// Before anything stops: clients would wait for this write as well.
+			o.why = d.Reason
+			e.put(u, o, standing{phase: state.Stopping})
 		}
 		o.end(d.Reason)
 	case d.Action == placement.Keep:
