@@ -166,7 +166,8 @@ func (c *Contest) bout(ctx context.Context, a act, run int, r rival.Rival) error
 func (c *Contest) watch(ctx context.Context, r rival.Rival) (*traffic.Probe, error) {
 	client := r.Ground().Lab.Client()
 	run := func(ctx context.Context, argv ...string) *exec.Cmd {
-		return client.Command(ctx, append([]string{filepath.Join(c.Dir, "traffic")}, argv...)...)
+		// What keeps the prober from its processor would look like an outage.
+		return client.Command(ctx, append([]string{"nice", "-n", "-19", filepath.Join(c.Dir, "traffic")}, argv...)...)
 	}
 	return traffic.StartProbe(ctx, run, traffic.ProbeConfig{
 		ICMP: rival.Address, ICMPInterval: time.Millisecond,
