@@ -43,6 +43,7 @@ func (c *Contest) kill(ctx context.Context, b *bout) error {
 	if err != nil {
 		return err
 	}
+	c.Tell(fmt.Sprintf("%-26s kill: noticed after %.1f ms", b.rival.Name(), millis(noticed.Sub(at))))
 	c.board.add("kill", "service killed, noticed", "ms", b.rival.Name(), millis(noticed.Sub(at)), ours(b.rival, goalNotices))
 	return b.untilGreets(ctx)
 }

@@ -113,6 +113,9 @@ func (m *Mailhad) Mend(ctx context.Context, n *lab.Node) error {
 			return err
 		}
 	}
+	if err := m.settled(ctx); err != nil {
+		return err
+	}
 	if _, err := n.Output(ctx, "mailhactl", "failures", "forget", "p_mta"); err != nil {
 		return err
 	}
