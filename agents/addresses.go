@@ -27,6 +27,7 @@ type Addresses struct {
 	ProbeInterval Duration
 	ProbeWait     Duration
 	Gateway       AddressList
+	ARPRate       arpRate
 	Refresh       Duration
 	Wait          Ports // on which clients wait while nobody listens
 }
@@ -40,6 +41,7 @@ func NewAddresses() Addresses {
 		ProbeCount:    3,
 		ProbeInterval: Duration(5 * time.Millisecond),
 		ProbeWait:     Duration(10 * time.Millisecond),
+		ARPRate:       12,
 		Refresh:       Duration(60 * time.Second),
 	}
 }
@@ -76,10 +78,13 @@ func (a *Addresses) Params(required bool) Table {
 			Long:  "With the defaults, all probes and the wait after the last take 20 ms together; a start takes as much longer as these times are."},
 		{Name: "probe_wait", Value: &a.ProbeWait, Reloadable: true,
 			Short: "Time to wait for an answer after the last probe",
-			Long:  "Hosts answer within a millisecond on most networks. One that is slower than this is reported by the first monitor."},
+			Long:  "Hosts answer within a millisecond on most networks. One that is slower than this is reported by the first monitor. Under mailhad, after the former node has just proved that it has let go, two probes a millisecond apart and 3 ms are enough."},
 		{Name: "gateway", Value: &a.Gateway, Reloadable: true,
 			Short: "Routers to announce the addresses to",
 			Long:  "Each is asked for its own address with the secondary IP as the sender; its answer proves that it learned the new place. Empty means the default routers of the interface."},
+		{Name: "arp_rate", Value: &a.ARPRate, Reloadable: true,
+			Short: "Most ARP packets in a second with which the addresses are announced",
+			Long:  "Two for each IPv4 address, and one more where there is a router. From 12 to 10000; the default is what switches with dynamic ARP inspection let through on a port, where 64 addresses take ten seconds. With more they go out evenly. Each resource counts by itself: the port has to take all that may start at the same time."},
 		{Name: "refresh_interval", Value: &a.Refresh, Reloadable: true,
 			Short: "Time between two announcements while the addresses are held",
 			Long:  "Sent by the monitor operation. 0 turns it off."},
@@ -143,7 +148,9 @@ func (a *Addresses) Set(env Env, earlier []netip.Prefix) (*vip.Set, error) {
 			Count:    int(a.ProbeCount),
 			Interval: time.Duration(a.ProbeInterval),
 			Wait:     time.Duration(a.ProbeWait),
+			Brief:    env.Freed,
 		},
+		ARPRate:  int(a.ARPRate),
 		Gateways: a.Gateway.Addrs(),
 		Wait:     a.Wait,
 		Valid:    env.Valid,
@@ -248,3 +255,16 @@ func (v *count) Set(s string) error {
 }
 func (v *count) String() string { return strconv.Itoa(int(*v)) }
 func (*count) OCFType() string  { return "integer" }
+
+type arpRate int
+
+func (v *arpRate) Set(s string) error {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 12 || n > 10000 {
+		return errors.New("must be a number from 12 to 10000")
+	}
+	*v = arpRate(n)
+	return nil
+}
+func (v *arpRate) String() string { return strconv.Itoa(int(*v)) }
+func (*arpRate) OCFType() string  { return "integer" }

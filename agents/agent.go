@@ -94,6 +94,9 @@ type Env struct {
 	// taken get no longer from the kernel, and the caller extends them ([vip.Extend]).
 	// Nil: until they are released.
 	Valid func() time.Duration
+	// Freed says that the node that had the resource has just proved that nothing of it
+	// is left there: others are asked for its addresses all the same, but not for long.
+	Freed bool
 	// Scores takes how fit an instance is to be promoted; nil: nobody asks.
 	Scores Scores
 	// Log receives what happens; nil discards it.

@@ -148,6 +148,11 @@ func (a *VIP) stop(ctx context.Context, rec record, noted bool) error {
 	case err != nil:
 		return err
 	default:
+		// First, since it takes the kernel longer than all the rest, and from the release
+		// on clients wait for the next node.
+		if err := set.Unwatch(); err != nil {
+			a.log.Warn("cannot end the watch for rivals", "error", err)
+		}
 		if err := set.Release(ctx); err != nil {
 			return err
 		}

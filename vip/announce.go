@@ -36,7 +36,7 @@ type Announcement struct {
 // ours as sender: that makes the gateway learn it (RFC 826, RFC 4861), and its answer proves that it has.
 // After the last round it returns as soon as all gateways have answered. The first round goes out at once, unless
 // this Set has just used up the interface's budget of 12 ARP packets a second (switches shut ports for more than
-// 15). Addresses that are not held, or not usable, are never announced; the error says so (ErrNotHeld,
+// 15), or of as many as Config.ARPRate says. Addresses that are not held, or not usable, are never announced; the error says so (ErrNotHeld,
 // ErrWrongInterface, ErrWrongPrefix, ErrLinkDown, ErrUnusable), beside the Announcements of the others.
 func (s *Set) Announce(ctx context.Context, b Burst) ([]Announcement, error) {
 	a := announcer{set: s, proved: make(map[netip.Addr]bool)}

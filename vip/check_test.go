@@ -356,7 +356,7 @@ func BenchmarkCheck(b *testing.B) {
 			if _, err := s.Check(b.Context()); err != nil {
 				b.Fatal(err)
 			}
-			s.pace = pacer{} // a process that checks once has no past
+			s.pace = pacer{rate: s.cfg.ARPRate} // a process that checks once has no past
 		}
 	})
 	runtime.KeepAlive(l)

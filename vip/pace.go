@@ -13,7 +13,15 @@ const (
 
 // pacer keeps the ARP packets sent on each interface within the budget. It is plain bookkeeping: the caller
 // knows the time and does the waiting.
-type pacer struct{ sent map[int][]time.Time }
+type pacer struct {
+	rate int // packets a second; 0: paceBudget
+	sent map[int][]time.Time
+}
+
+// window is the time within which a budget may go out: a port that takes more in a second gets it evenly, not at once.
+func (p *pacer) window() time.Duration {
+	return paceWindow * paceBudget / time.Duration(orDefault(p.rate, paceBudget))
+}
 
 // wait returns how long to wait from now before n more packets may go out on the interface. More than
 // a whole budget counts as one budget.
@@ -23,7 +31,7 @@ func (p *pacer) wait(index, n int, now time.Time) time.Duration {
 	if over <= 0 {
 		return 0
 	}
-	return recent[over-1].Add(paceWindow).Sub(now)
+	return recent[over-1].Add(p.window()).Sub(now)
 }
 
 // note records that n packets went out at now.
@@ -41,7 +49,7 @@ func (p *pacer) note(index, n int, now time.Time) {
 // recent are the packets still within the window, the oldest first.
 func (p *pacer) recent(index int, now time.Time) []time.Time {
 	all := p.sent[index]
-	for len(all) > 0 && now.Sub(all[0]) >= paceWindow {
+	for len(all) > 0 && now.Sub(all[0]) >= p.window() {
 		all = all[1:]
 	}
 	return all

@@ -258,6 +258,39 @@ func TestPacer(t *testing.T) {
 	}
 }
 
+func TestPacerOfAnotherRate(t *testing.T) {
+	p := pacer{rate: 120}
+	now := time.Unix(1000, 0)
+	for i := range 10 {
+		at := now.Add(time.Duration(i) * 100 * time.Millisecond)
+		if got := p.wait(1, 12, at); got != 0 {
+			t.Errorf("a tenth of a second after the last twelve: wait %s", got)
+		}
+		p.note(1, 12, at)
+		if got := p.wait(1, 1, at); got != 100*time.Millisecond {
+			t.Errorf("after twelve at once: wait %s", got)
+		}
+	}
+	for rate, ok := range map[int]bool{0: true, 11: false, 12: true, 10000: true, 10001: false, -1: false} {
+		_, err := New(Config{Owner: "x", Addrs: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")}, ARPRate: rate}, nil)
+		if (err == nil) != ok {
+			t.Errorf("rate %d: %v", rate, err)
+		}
+	}
+}
+
+func TestBriefProbe(t *testing.T) {
+	for _, tt := range []struct{ given, want ProbeConfig }{
+		{ProbeConfig{Brief: true}, ProbeConfig{Count: 2, Interval: time.Millisecond, Wait: 3 * time.Millisecond, Brief: true}},
+		{ProbeConfig{Brief: true, Count: 1, Interval: time.Second, Wait: time.Millisecond}, ProbeConfig{Count: 1, Interval: time.Millisecond, Wait: time.Millisecond, Brief: true}},
+		{ProbeConfig{Brief: true, Off: true}, ProbeConfig{Count: 2, Interval: time.Millisecond, Wait: 3 * time.Millisecond, Brief: true, Off: true}},
+	} {
+		if err := tt.given.complete(); err != nil || tt.given != tt.want {
+			t.Errorf("got %+v, %v; want %+v", tt.given, err, tt.want)
+		}
+	}
+}
+
 // Whatever is asked for in pieces, no second sees more than the budget.
 func TestPacerProperty(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))

@@ -49,6 +49,9 @@ type Config struct {
 	Valid func() time.Duration
 	// Probe tunes the duplicate probe of Take.
 	Probe ProbeConfig
+	// ARPRate is how many ARP packets this Set may announce with in a second on an interface, 12 to 10000; 0 for 12,
+	// which ports with dynamic ARP inspection let through by default.
+	ARPRate int
 	// Gateways that must learn the new place of the addresses; at most one of each family is used.
 	// A family without one: the gateway of the default route on the address's interface.
 	Gateways []netip.Addr
@@ -72,6 +75,9 @@ type ProbeConfig struct {
 	Interval time.Duration // between two of them, at most 2 s; 0 for 5 ms
 	Wait     time.Duration // after the last one, at most 2 s; 0 for 10 ms
 	Off      bool          // take without asking
+	// Brief is for addresses that their former holder has just proved to have let go: two probes at most, a millisecond
+	// apart, and 3 ms for answers. Clients of a planned move wait for each.
+	Brief bool
 }
 
 // Set is the secondary addresses of one resource. Its methods may not be called concurrently.
@@ -88,6 +94,8 @@ const (
 	maxOwner = 64
 	maxLabel = 15 // IFNAMSIZ-1
 	maxAddrs = 64
+
+	maxARPRate = 10000
 )
 
 // New checks cfg and returns its Set; nothing is touched before a method is called. A nil log discards.
@@ -98,7 +106,7 @@ func New(cfg Config, log *slog.Logger) (*Set, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, fmt.Errorf("addresses of %q: %w", cfg.Owner, err)
 	}
-	return &Set{cfg: cfg, log: log.With("resource", cfg.Owner), watch: watch{owner: cfg.Owner, remember: cfg.Remember}}, nil
+	return &Set{cfg: cfg, log: log.With("resource", cfg.Owner), pace: pacer{rate: cfg.ARPRate}, watch: watch{owner: cfg.Owner, remember: cfg.Remember}}, nil
 }
 
 // complete checks c and fills in its defaults.
@@ -130,6 +138,9 @@ func (c *Config) complete() error {
 			return fmt.Errorf("gateway %s can't be a gateway's address", gw)
 		}
 	}
+	if c.ARPRate != 0 && (c.ARPRate < paceBudget || c.ARPRate > maxARPRate) {
+		return fmt.Errorf("%d ARP packets a second, want %d to %d", c.ARPRate, paceBudget, maxARPRate)
+	}
 	if c.Remember < 0 || c.Listen < 0 {
 		return errors.New("negative duration")
 	}
@@ -142,6 +153,9 @@ func (p *ProbeConfig) complete() error {
 	p.Count = orDefault(p.Count, 3)
 	p.Interval = orDefault(p.Interval, 5*time.Millisecond)
 	p.Wait = orDefault(p.Wait, 10*time.Millisecond)
+	if p.Brief {
+		p.Count, p.Interval, p.Wait = min(p.Count, 2), min(p.Interval, time.Millisecond), min(p.Wait, 3*time.Millisecond)
+	}
 	const most = 2 * time.Second
 	if p.Count < 1 || p.Count > 10 || p.Interval < 0 || p.Interval > most || p.Wait < 0 || p.Wait > most {
 		return fmt.Errorf("probe: want a count of 1 to 10 and times up to %s", most)

@@ -31,6 +31,14 @@ func newDriver(r resources.Resource, kind agents.Type, env agents.Env, busy chan
 	return &driver{resource: r, kind: kind, env: env, busy: busy}
 }
 
+// freed is the driver for a first start after the former owner has proved that nothing
+// is left there.
+func (d *driver) freed() *driver {
+	f := *d
+	f.env.Freed = true
+	return &f
+}
+
 // do makes an agent of its own for each operation: what outlives one is in the kernel
 // and in the agents' notes, as it is when a cluster manager runs them.
 func (d *driver) do(ctx context.Context, timeout time.Duration, epoch uint64, op func(context.Context, agents.Agent, error) error) (err error) {

@@ -30,9 +30,14 @@ func (t *tenure) begin(ctx context.Context, m *member, what doing) {
 	if what == stopping && m.condition == stuck {
 		detail = m.detail // until it is proved
 	}
+	first := m.began.IsZero()
 	m.enter(working, detail)
 	m.cancel, m.doing, m.began = cancel, what, m.since
-	p, turn, epoch, timeout := m.part, m.turn, t.epoch, m.resource.StopTimeout
+	p := m.part
+	if what == starting && first && t.freed {
+		p.driver = p.freed()
+	}
+	turn, epoch, timeout := m.turn, t.epoch, m.resource.StopTimeout
 	if t.hurry > 0 {
 		timeout = min(timeout, t.hurry)
 	}

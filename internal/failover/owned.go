@@ -53,7 +53,9 @@ func (e *Engine) take(u *turn, seen state.Group, d placement.Decision) error {
 	}
 	e.records[g.Name] = record
 	e.Log.Info("taken", "group", g.Name, "epoch", record.Epoch, "from", record.Former, "reason", d.Reason)
-	return e.begin(u, record, d)
+	// Long after, somebody else may have come by its addresses.
+	const just = 5 * time.Second
+	return e.begin(u, record, d, seen.Proved && u.now.Sub(seen.Since).Abs() < just)
 }
 
 // returns says whether a group comes back to a node that it prefers to its last.
@@ -67,8 +69,9 @@ func returns(g resources.Group, seen state.Group, node string) bool {
 	return ok && was && here < there
 }
 
-// begin runs what this node owns.
-func (e *Engine) begin(u *turn, record state.Group, d placement.Decision) error {
+// begin runs what this node owns. Freed: its former owner has just proved that nothing
+// of it is left there.
+func (e *Engine) begin(u *turn, record state.Group, d placement.Decision, freed bool) error {
 	o := &owned{record: record, since: u.now.UTC().Truncate(time.Millisecond), lost: d.Action == placement.Take}
 	s, err := e.shapeOf(u, record.Name, false)
 	if err != nil {
@@ -76,7 +79,7 @@ func (e *Engine) begin(u *turn, record state.Group, d placement.Decision) error 
 	}
 	o.shape = s
 	t := newTenure(record.Name, record.Epoch, s.shape, e.Log, e.news.put, e.watch)
-	t.lease, t.valid, t.meter = u.lease, u.session.Valid, e.Meter
+	t.lease, t.valid, t.meter, t.freed = u.lease, u.session.Valid, e.Meter, freed
 	for _, name := range d.Abandon {
 		t.left[name] = true
 	}

@@ -39,6 +39,7 @@ type tenure struct {
 	// What follows belongs to the loop.
 	window   time.Duration // in which failures count
 	epoch    uint64
+	freed    bool // the former owner has just proved that nothing of it is left there
 	members  []*member
 	ending   bool
 	hurry    time.Duration // how long a stop may take; 0: what the configuration says

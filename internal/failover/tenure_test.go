@@ -338,6 +338,32 @@ func TestGreaterEpochIsAskedFor(t *testing.T) {
 	})
 }
 
+// Only what has just been let go elsewhere is asked for briefly: not what is started
+// again later.
+func TestFormerOwnersProofIsForTheFirstStart(t *testing.T) {
+	inHouse(t, func(h *house) {
+		h.pass(time.Second)
+		if n := h.world.freed.Load(); n != 0 {
+			t.Errorf("%d starts relied on a proof that there was not", n)
+		}
+	}, thingOf("a"))
+	inHouse(t, func(h *house) {
+		u := newTenure("g", 1, h.shape(h.group), h.log, h.tell, h.tenure.watch)
+		u.freed, u.lease = true, h.lease
+		h.tenure.order(order{end: true})
+		h.pass(time.Second)
+		go u.run(h.lease)
+		h.pass(time.Second)
+		h.fail("a")
+		h.pass(11 * time.Second)
+		u.order(order{end: true})
+		<-u.done
+		if n, all := h.world.freed.Load(), h.happened("n1", "a", "start"); n != 1 || all != 3 {
+			t.Errorf("%d of %d starts relied on the proof, want the first of the second tenure", n, all)
+		}
+	}, thingOf("a"))
+}
+
 func TestNothingStartsWithoutALease(t *testing.T) {
 	inHouse(t, func(h *house) {
 		h.pass(time.Second)

@@ -122,7 +122,7 @@ func (e *Engine) carryOut(u *turn, d placement.Decision) error {
 	record.Name = d.Group
 	switch {
 	case o == nil && u.session.Owns(record) && !u.leaving:
-		return e.begin(u, record, d) // the answer to an earlier write was lost
+		return e.begin(u, record, d, false) // the answer to an earlier write was lost
 	case o == nil && (d.Action == placement.Start || d.Action == placement.Take) && d.Node == e.Node.Name && !u.leaving && !e.Witness:
 		return e.take(u, record, d)
 	case o == nil:
@@ -132,6 +132,9 @@ func (e *Engine) carryOut(u *turn, d placement.Decision) error {
 	case d.Action == placement.Move || d.Action == placement.Stop:
 		if o.reason == "" {
 			e.Log.Info("stopping", "group", d.Group, "reason", d.Reason)
+			// Before anything stops: clients would wait for this write as well.
+			o.why = d.Reason
+			e.put(u, o, standing{phase: state.Stopping})
 		}
 		o.end(d.Reason)
 	case d.Action == placement.Keep:

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mailha/mailha/agents"
@@ -18,6 +19,7 @@ import (
 
 // world is what really runs where, whatever anybody believes.
 type world struct {
+	freed  atomic.Int64 // starts that were told that the former owner has just proved its stop
 	mu     sync.Mutex
 	things map[[2]string]*thing // by node and resource
 	dead   map[string]bool      // switched off
@@ -244,6 +246,9 @@ func (a *agent) Start(ctx context.Context) error {
 		return err
 	}
 	name := a.env.Instance
+	if a.env.Freed {
+		a.world.freed.Add(1)
+	}
 	warm := a.promotes || a.env.Kind == "mta" // by its nature, however it is used
 	if running := a.world.on(a.node, name, nil); !running {
 		a.world.begin(a.node, name, a.env.Epoch, a.values(), warm)

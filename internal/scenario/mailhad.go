@@ -18,41 +18,47 @@ type mailhad struct{ lab *lab.Lab }
 
 const configFile = "/etc/mailha/mailha.toml"
 
-// newMailhad makes a cluster the way that an administrator would: init on the first
-// node, a token for each of the others.
+// newMailhad makes a cluster the way that an administrator would.
 func newMailhad(ctx context.Context, l *lab.Lab, file string) (*mailhad, error) {
 	m := &mailhad{l}
 	config, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}
-	first := l.Nodes()[0]
-	if _, err := first.Output(ctx, "mkdir", "-p", "/etc/mailha"); err != nil {
-		return nil, err
-	}
-	if err := first.Push(configFile, []byte(onLab(string(config))), 0o600); err != nil {
-		return nil, err
-	}
-	if _, err := first.Output(ctx, "sh", "-euc", "mailhactl cluster init; systemctl start mailhad"); err != nil {
+	if err := FormMailhad(ctx, l, onLab(string(config))); err != nil {
 		return m, err
-	}
-	for _, n := range l.Nodes()[1:] {
-		token, err := first.Output(ctx, "mailhactl", "cluster", "token", n.Name())
-		if err != nil {
-			return m, err
-		}
-		if err := n.Push("/root/token", []byte(token), 0o600); err != nil {
-			return m, err
-		}
-		if _, err := n.Output(ctx, "sh", "-euc", "mailhactl cluster join --token-file /root/token; rm /root/token; systemctl start mailhad"); err != nil {
-			return m, err
-		}
 	}
 	if err := m.settled(ctx, nil); err != nil {
 		return m, err
 	}
 	// While the first node was alone it took everything.
 	return m, m.spread(ctx)
+}
+
+// FormMailhad makes a cluster of all nodes of a lab on which mailha is installed, with
+// the configuration given: init on the first node, a token for each of the others. It
+// does not wait for anything to run.
+func FormMailhad(ctx context.Context, l *lab.Lab, config string) error {
+	first := l.Nodes()[0]
+	if err := first.Push(configFile, []byte(config), 0o600); err != nil {
+		return err
+	}
+	if _, err := first.Output(ctx, "sh", "-euc", "mailhactl cluster init; systemctl start mailhad"); err != nil {
+		return err
+	}
+	for _, n := range l.Nodes()[1:] {
+		token, err := first.Output(ctx, "mailhactl", "cluster", "token", n.Name())
+		if err != nil {
+			return err
+		}
+		if err := n.Push("/root/token", []byte(token), 0o600); err != nil {
+			return err
+		}
+		if _, err := n.Output(ctx, "sh", "-euc", "mailhactl cluster join --token-file /root/token; rm /root/token; systemctl start mailhad"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // spread puts each service where it is at home.

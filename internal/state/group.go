@@ -40,6 +40,7 @@ type Claim struct {
 func (n *Session) Take(ctx context.Context, seen Group, claim Claim) (Group, error) {
 	g := seen
 	g.Owner, g.Session, g.Epoch, g.Phase, g.Since, g.Why = n.node.Name, SessionID(n.id), max(seen.Epoch+1, claim.Floor), Starting, now(), claim.Why
+	g.Proved = false
 	var gone []clientv3.Cmp
 	switch {
 	case n.Owns(seen):
@@ -76,6 +77,7 @@ func (n *Session) Adopt(ctx context.Context, seen Group, why string) (Group, err
 	}
 	g := seen
 	g.Owner, g.Session, g.Epoch, g.Phase, g.Since, g.Why = n.node.Name, SessionID(n.id), max(seen.Epoch, 1), Stopping, now(), why
+	g.Proved = false
 	return n.write(ctx, "adopt", seen.Rev, g, nil)
 }
 
@@ -86,6 +88,7 @@ func (n *Session) Free(ctx context.Context, g Group, why string) (Group, error) 
 		return g, fmt.Errorf("free %s: it is not this node's own", g.Name)
 	}
 	g.Former, g.Owner, g.Session, g.Phase, g.Since, g.Why = g.Owner, "", 0, Free, now(), why
+	g.Proved = true
 	return n.write(ctx, "free", g.Rev, g, nil)
 }
 

@@ -40,6 +40,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.SetOutput(stderr)
 	moved := flags.Int("moves", 10, "planned moves of each set of agents, with and without a shared disk")
 	kills := flags.Int("kills", 10, "node kills of each set of agents")
+	runs := flags.Int("runs", 10, "runs of each act of the part failover by each of those compared")
+	acts := flags.String("acts", "", "of the part failover these `acts` alone, with commas: "+strings.Join(bench.Acts(), ", "))
+	who := flags.String("who", "", "of the part failover this `side` alone: mailhad, pacemaker or keepalived; nothing is written into docs")
 	only := flags.String("only", "", "one `part` alone: "+strings.Join(parts(), ", ")+"; the others' figures stay as they are")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -52,7 +55,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	b := measurement{log: stderr, began: time.Now(), plan: bench.Plan{Moves: *moved, MovesWithDisk: *moved, Kills: *kills}}
+	b := measurement{log: stderr, began: time.Now(), plan: bench.Plan{Moves: *moved, MovesWithDisk: *moved, Kills: *kills}, runs: *runs, who: *who}
+	if *acts != "" {
+		b.acts = strings.Split(*acts, ",")
+	}
 	for _, part := range parts() {
 		if *only != "" && *only != part {
 			continue

@@ -22,7 +22,7 @@ import (
 
 const (
 	outDir   = "build"
-	patience = 90 * time.Minute
+	patience = 3 * time.Hour
 )
 
 // The parts of the benchmarks.
@@ -30,16 +30,21 @@ const (
 	costs = "costs"
 	moves = "moves"
 	// faults has files of its own.
-	faults = "faults"
+	faults   = "faults"
+	failover = "failover"
 )
 
-func parts() []string { return []string{costs, moves, faults} }
+func parts() []string { return []string{costs, moves, failover, faults} }
 
 // measurement is one run of the program.
 type measurement struct {
 	log   io.Writer
 	began time.Time
 	plan  bench.Plan
+	// Of failover alone: how often each act is played, and if only some are, which by whom.
+	runs int
+	acts []string
+	who  string
 }
 
 func (m measurement) tell(what string) {
@@ -53,6 +58,8 @@ func (m measurement) measure(ctx context.Context, part string) error {
 		return m.moves(ctx)
 	case faults:
 		return m.faults(ctx)
+	case failover:
+		return m.failover(ctx)
 	}
 	return m.costs(ctx)
 }

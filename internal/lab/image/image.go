@@ -42,7 +42,7 @@ var packages = []string{
 	"corosync", "pacemaker", "pacemaker-cli-utils", "crmsh", "resource-agents", "libnet1",
 	"postfix", "postfix-ldap", "postgrey", "kmod",
 	"dovecot-imapd", "dovecot-pop3d", "dovecot-lmtpd", "dovecot-ldap",
-	"slapd", "ldap-utils", "pcs",
+	"slapd", "ldap-utils", "pcs", "keepalived",
 }
 
 // Ensure returns the root directory of the image. If there is none of this
