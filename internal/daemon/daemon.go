@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -68,7 +67,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	unlock, err := lock(filepath.Join(d.StateDir, "mailhad.lock"))
+	unlock, err := enrol.Lock(d.StateDir)
 	if err != nil {
 		return err
 	}

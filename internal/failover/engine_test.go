@@ -31,7 +31,7 @@ func TestEngines(t *testing.T) {
 	before := runtime.NumGoroutine()
 	t.Run("etcd", func(t *testing.T) {
 		cfg := quorumtest.Config(t, "n1")
-		if err := quorum.Found(t.Context(), cfg); err != nil {
+		if err := quorum.Found(t.Context(), cfg, nil); err != nil {
 			t.Fatal(err)
 		}
 		quorumtest.Start(t, cfg)
