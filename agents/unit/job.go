@@ -99,6 +99,9 @@ func (m *Manager) follow(ctx context.Context, j *job) (string, error) {
 		if !j.asked {
 			continue
 		}
+		if err := j.unblock(ctx, c); err != nil {
+			return "", err
+		}
 		if result, err := j.wait(ctx, l); result != "" || err != nil {
 			return result, err
 		}
