@@ -45,6 +45,7 @@ func TestEngines(t *testing.T) {
 			{"PowerCut", []resources.Group{mail()}, powerCut},
 			{"DaemonKilled", []resources.Group{mail("n1")}, daemonKilled},
 			{"LeftAndStuck", []resources.Group{mail()}, leftAndStuck},
+			{"LeftAndRestored", []resources.Group{mail()}, leftAndRestored},
 			{"LeftAndFree", []resources.Group{mail()}, leftAndFree},
 			{"LeaseLost", []resources.Group{mail()}, leaseLost},
 			{"Resources", []resources.Group{mail()}, resourceWishes},
