@@ -37,7 +37,7 @@ func TestClusterIsRestored(t *testing.T) {
 	}
 	defer watch.Stop()
 	began := time.Now()
-	r := restored{t, s.Lab.Nodes()}
+	r := crew{t, s.Lab.Nodes()}
 	one, two, three := r.nodes[0], r.nodes[1], r.nodes[2]
 
 	r.on(one, "mailhactl maintenance on --for 2h --why test; mailhactl group ban front node1; mailhactl cluster snapshot /root/old.state; mailhactl maintenance off")
@@ -113,13 +113,13 @@ func TestClusterIsRestored(t *testing.T) {
 	}
 }
 
-// restored is the nodes of a cluster that is.
-type restored struct {
+// crew is the nodes of a cluster of mailhad.
+type crew struct {
 	t     *testing.T
 	nodes []*lab.Node
 }
 
-func (r restored) on(n *lab.Node, script string) string {
+func (r crew) on(n *lab.Node, script string) string {
 	r.t.Helper()
 	out, err := n.Output(r.t.Context(), "sh", "-euc", script)
 	if err != nil {
@@ -129,7 +129,7 @@ func (r restored) on(n *lab.Node, script string) string {
 }
 
 // fails is what a script says that must not succeed.
-func (r restored) fails(n *lab.Node, script string) string {
+func (r crew) fails(n *lab.Node, script string) string {
 	r.t.Helper()
 	res, err := n.Exec(r.t.Context(), "sh", "-euc", script)
 	if err != nil || res.ExitCode == 0 {
@@ -138,7 +138,7 @@ func (r restored) fails(n *lab.Node, script string) string {
 	return string(res.Stdout) + string(res.Stderr)
 }
 
-func (r restored) each(script string) {
+func (r crew) each(script string) {
 	r.t.Helper()
 	done := make(chan error, len(r.nodes))
 	for _, n := range r.nodes {
@@ -154,7 +154,7 @@ func (r restored) each(script string) {
 	}
 }
 
-func (r restored) status(n *lab.Node) api.Status {
+func (r crew) status(n *lab.Node) api.Status {
 	r.t.Helper()
 	var st api.Status
 	if err := json.Unmarshal([]byte(r.on(n, "mailhactl status --output json")), &st); err != nil {
@@ -163,7 +163,7 @@ func (r restored) status(n *lab.Node) api.Status {
 	return st
 }
 
-func (r restored) epochs(n *lab.Node) map[string]uint64 {
+func (r crew) epochs(n *lab.Node) map[string]uint64 {
 	r.t.Helper()
 	all := map[string]uint64{}
 	for _, g := range r.status(n).Groups {
@@ -173,7 +173,7 @@ func (r restored) epochs(n *lab.Node) map[string]uint64 {
 }
 
 // marked is the greatest epoch in the marks beside a group's data.
-func (r restored) marked(st api.Status, group, dir string) uint64 {
+func (r crew) marked(st api.Status, group, dir string) uint64 {
 	r.t.Helper()
 	most := uint64(0)
 	for _, g := range st.Groups {
