@@ -18,14 +18,14 @@ func masters() []string {
 // unblock lets a stop go on that waits for the end of the manager that asks for it: what
 // is ordered before a unit is stopped after it (systemd.unit(5), Before=), and so each
 // would wait for the other. The job that is there already is merged with one that minds
-// no order; it keeps its number.
-func (j *job) unblock(ctx context.Context, c *conn) error {
+// no order; it keeps its number. A bus that is lost shows to whoever waits for the job.
+func (j *job) unblock(ctx context.Context, c *conn) {
 	if j.op != "stop" {
-		return nil
+		return
 	}
 	var units []unitInfo
 	if err := c.manage(ctx, "ListUnitsByNames", []any{masters()}, &units); err != nil {
-		return unlessAnswered(err)
+		return
 	}
 	var ending []string
 	for _, u := range units {
@@ -34,25 +34,16 @@ func (j *job) unblock(ctx context.Context, c *conn) error {
 		}
 	}
 	if len(ending) == 0 {
-		return nil
+		return
 	}
 	var before []string
 	call := c.send(ctx, unitPath(j.before.Name), propsFace+".Get", unitFace, "Before")
 	if err := storeProperty(<-call.Done, &before); err != nil {
-		return unlessAnswered(err)
+		return
 	}
 	if !slices.ContainsFunc(ending, func(name string) bool { return slices.Contains(before, name) }) {
-		return nil
+		return
 	}
 	var path dbus.ObjectPath
-	return unlessAnswered(c.manage(ctx, j.method, []any{j.before.Name, "ignore-dependencies"}, &path))
-}
-
-// unlessAnswered is the error of a bus that is lost. What systemd refuses, it refuses to
-// what was only meant to help.
-func unlessAnswered(err error) error {
-	if err == nil || answered(err) {
-		return nil
-	}
-	return err
+	_ = c.manage(ctx, j.method, []any{j.before.Name, "ignore-dependencies"}, &path)
 }

@@ -110,7 +110,7 @@ func TestEtcdOfOnesOwn(t *testing.T) {
 	if out := r.fails(r.nodes[1], "systemctl stop mailhad; mailhactl cluster restore --yes /root/state"); !strings.Contains(out, "stop it on all nodes") {
 		t.Errorf("a cluster that runs is restored: %s", out)
 	}
-	r.on(r.nodes[1], "systemctl start mailhad; mailhactl group move g node2")
+	r.on(r.nodes[1], "systemctl start mailhad; for i in $(seq 100); do ! mailhactl group move g node2 || exit 0; sleep 0.1; done; exit 1")
 	r.until("node2")
 
 	cut := time.Now()
