@@ -99,6 +99,7 @@ func (m *Manager) follow(ctx context.Context, j *job) (string, error) {
 		if !j.asked {
 			continue
 		}
+		j.unblock(ctx, c)
 		if result, err := j.wait(ctx, l); result != "" || err != nil {
 			return result, err
 		}

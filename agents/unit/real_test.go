@@ -38,6 +38,7 @@ func TestSystemd(t *testing.T) {
 		{"stop is cancelled by a start", stopCancelled},
 		{"stop of a queued start", stopQueuedStart},
 		{"stop hangs until killed", stopHangs},
+		{"stop by a manager that ends", stopByManager},
 		{"stop leaves processes", stopLeavesProcesses},
 		{"stop of a masked unit", stopMasked},
 		{"stop of a unit whose file is gone", stopRemoved},
@@ -367,6 +368,27 @@ func stopHangs(t *testing.T, b *box) {
 	if err := wait(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// A manager that is being stopped can stop a unit that is ordered before it; what else is
+// ordered stays so.
+func stopByManager(t *testing.T, b *box) {
+	b.install(t, "[Unit]\nBefore=mailhad.service\n[Service]\nExecStart=/bin/sleep 1000")
+	b.installAs(t, "part-of-it.service", "[Unit]\nPartOf="+b.unit+"\n[Service]\nExecStart=/bin/sleep 1000")
+	b.installAs(t, "mailhad.service", "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\nExecStop=/bin/sh -c 'read x <GATE'")
+	b.node.sh(t, "systemctl start mailhad part-of-it")
+	b.start(t)
+	b.node.sh(t, "systemctl stop --no-block mailhad; while [ $(systemctl is-active mailhad) != deactivating ]; do sleep 0.01; done || :")
+	if err := b.m.Stop(within(t, 5*time.Second), b.unit); err != nil {
+		t.Error(err)
+	}
+	if s := b.state(t); s.Stopped() != unit.Yes {
+		t.Errorf("it is %s", s)
+	}
+	if s := b.node.sh(t, "systemctl is-active part-of-it || :"); s != "inactive" {
+		t.Errorf("what is a part of it is %s", s)
+	}
+	b.open(t)
 }
 
 func stopLeavesProcesses(t *testing.T, b *box) {

@@ -238,6 +238,11 @@ func (j *judge) wishes() {
 				What: "maintenance: nothing is started, stopped, moved or repaired" + asked(w, j.now), Hint: "mailhactl maintenance off",
 			})
 		case w.Over(j.now):
+		case w.Kind == state.Hear:
+			j.add(SeverityError, Problem{
+				What: "the cluster was restored, and what " + w.Node + " may still run is not known; no group starts before it is",
+				Hint: "start mailhad there; or make sure that it is off, then mailhactl node fenced " + w.Node, Node: w.Node,
+			})
 		case w.Kind == state.Ban:
 			j.add(SeverityNote, Problem{
 				What: fmt.Sprintf("group %s is banned from %s%s", w.Group, w.Node, asked(w, j.now)), Hint: "mailhactl group unban " + w.Group + " " + w.Node,

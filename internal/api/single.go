@@ -41,14 +41,26 @@ func (o *order) online() (Done, error) {
 const fencedFor = time.Hour
 
 func (o *order) fenced() (Done, error) {
-	n, err := o.runner(o.r.PathValue("node"))
-	if err != nil {
+	name := o.r.PathValue("node")
+	waits := func(w state.Wish) bool { return w.Kind == state.Hear && w.Node == name }
+	// After a restore, a node may be waited for that the configuration of then has not.
+	_, unheard := o.wish(state.Hear, waits)
+	if !unheard {
+		if _, err := o.runner(name); err != nil {
+			return Done{}, err
+		}
+	}
+	if _, present := o.Nodes[name]; present {
+		return Done{}, fault(CodeRefused, "mailhactl node standby "+name+" has it run nothing", "%s is present: it is not off", name)
+	}
+	done, err := o.put(state.Wish{Kind: state.Fenced, Node: name}, fencedFor, name+" is taken as switched off: its groups start elsewhere")
+	if err != nil || !unheard {
+		return done, err
+	}
+	if _, err := o.end(waits, "", ""); err != nil {
 		return Done{}, err
 	}
-	if _, present := o.Nodes[n.Name]; present {
-		return Done{}, fault(CodeRefused, "mailhactl node standby "+n.Name+" has it run nothing", "%s is present: it is not off", n.Name)
-	}
-	return o.put(state.Wish{Kind: state.Fenced, Node: n.Name}, fencedFor, n.Name+" is taken as switched off: its groups start elsewhere")
+	return done, nil
 }
 
 func (o *order) stop() (Done, error) {

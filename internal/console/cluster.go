@@ -57,8 +57,16 @@ func (s *session) load(h home) (*resources.Cluster, resources.Node, error) {
 }
 
 func (s *session) clusterCommand() *cobra.Command {
-	return branch("cluster", "Begin a cluster, let nodes in, replace members of etcd",
-		s.initCommand(), s.tokenCommand(), s.joinCommand(), s.replaceCommand())
+	return branch("cluster", "Begin a cluster, let nodes in, replace members of etcd, save and restore",
+		s.initCommand(), s.tokenCommand(), s.joinCommand(), s.replaceCommand(), s.snapshotCommand(), s.restoreCommand())
+}
+
+// caller is who runs the program.
+func caller() string {
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return "root"
 }
 
 // quiet is for libraries that would write between the lines.
@@ -107,11 +115,7 @@ func (s *session) tokenCommand() *cobra.Command {
 			if !ok {
 				return fmt.Errorf("%s: %s is not in [[node]]", h.file, args[0])
 			}
-			by := "root"
-			if u, err := user.Current(); err == nil {
-				by = u.Username
-			}
-			token, err := enrol.Invite(s.ctx, cluster, node, guest, by, life, s.quiet())
+			token, err := enrol.Invite(s.ctx, cluster, node, guest, caller(), life, s.quiet())
 			if err != nil {
 				return err
 			}

@@ -232,6 +232,14 @@ func TestOrders(t *testing.T) {
 	lost := func(c *apitest.Cluster) {
 		c.Change(func(s *state.Snapshot) { delete(s.Nodes, "n1") })
 	}
+	unheard := func(name string) func(*apitest.Cluster) {
+		return func(c *apitest.Cluster) {
+			c.Change(func(s *state.Snapshot) {
+				delete(s.Nodes, "n1")
+				s.Wishes = []state.Wish{{Kind: state.Hear, Node: name, By: "root", Rev: 8}}
+			})
+		}
+	}
 	for _, tt := range []struct {
 		args, stdin string
 		play        func(*apitest.Cluster)
@@ -266,6 +274,10 @@ func TestOrders(t *testing.T) {
 		{args: "node online n1", want: "n1 is not on standby"},
 		{args: "node fenced n1 --yes", code: 1, want: "n1 is present: it is not off"},
 		{args: "node fenced n1 --yes", play: lost, want: "n1 is taken as switched off", wishes: 1},
+		{args: "node fenced n1 --yes", play: unheard("n1"), want: "n1 is taken as switched off", wishes: 1},
+		{args: "node fenced n2 --yes", play: unheard("n1"), code: 1, want: "n2 is present", wishes: 1},
+		{args: "node fenced gone --yes", play: unheard("gone"), want: "gone is taken as switched off", wishes: 1},
+		{args: "node fenced nobody --yes", play: unheard("gone"), code: 1, want: `there is no node "nobody"`, wishes: 1},
 		{args: "resource stop postfix --no-wait", want: "postfix is to be stopped", wishes: 1},
 		{args: "resource start postfix --no-wait", want: "nobody asked postfix to be stopped"},
 		{args: "resource restart postfix --no-wait", want: "postfix is to be restarted on n1", wishes: 1},

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -68,7 +67,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	unlock, err := lock(filepath.Join(d.StateDir, "mailhad.lock"))
+	unlock, err := enrol.Lock(d.StateDir)
 	if err != nil {
 		return err
 	}
@@ -178,6 +177,7 @@ func (d *Daemon) etcd(ctx context.Context, c *resources.Cluster, n resources.Nod
 		if err != nil {
 			return nil, nil, err
 		}
+		go d.advise(ctx, client)
 		return client, func() { _ = client.Close() }, nil
 	}
 	const patience = 30 * time.Second // others may not be there yet, which is no reason to give up
@@ -204,6 +204,20 @@ func (d *Daemon) etcd(ctx context.Context, c *resources.Cluster, n resources.Nod
 			d.Log.Warn("etcd did not end in order", "error", err)
 		}
 	}, nil
+}
+
+// advise says in the log what is wrong with an etcd of the operator's own.
+func (d *Daemon) advise(ctx context.Context, client *quorum.Client) {
+	const patience = 20 * time.Second
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	sentences, err := quorum.Advise(ctx, client)
+	for _, s := range sentences {
+		d.Log.Warn(s)
+	}
+	if err != nil && ctx.Err() == nil {
+		d.Log.Warn("not all of etcd answers", "error", err)
+	}
 }
 
 // letIn serves nodes that come into the cluster, and those that need a new certificate,

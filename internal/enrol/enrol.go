@@ -73,14 +73,19 @@ func Found(ctx context.Context, c *resources.Cluster, n resources.Node, log *slo
 	if c.Etcd.External() {
 		return errExternal
 	}
+	if err := certify(c, n); err != nil {
+		return err
+	}
+	return quorum.Found(ctx, Member(c, n, log), nil)
+}
+
+// certify makes the cluster's authority, and the certificate of its first node.
+func certify(c *resources.Cluster, n resources.Node) error {
 	subject := trust.Subject{Name: n.Name, Role: trust.RoleNode, Addresses: n.Addresses}
 	if len(n.Addresses) == 0 {
 		subject.Addresses = []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1})}
 	}
-	if err := trust.Dir(c.TLSDir).Found(c.Name, subject, time.Now()); err != nil {
-		return err
-	}
-	return quorum.Found(ctx, Member(c, n, log))
+	return trust.Dir(c.TLSDir).Found(c.Name, subject, time.Now())
 }
 
 // Invite makes a token by which a node of the configuration comes in, within life. It
@@ -119,8 +124,8 @@ func Door(c *resources.Cluster, client *quorum.Client, store *state.Store, file 
 		if len(i.Addresses) == 0 {
 			return trust.Welcome{}, fmt.Errorf("node %s has no address", i.Node)
 		}
-		peer := "https://" + netip.AddrPortFrom(i.Addresses[0], c.Etcd.PeerPort).String()
-		if err := quorum.Admit(ctx, client, i.Node, peer); err != nil {
+		guest := resources.Node{Name: i.Node, Addresses: i.Addresses}
+		if err := quorum.Admit(ctx, client, i.Node, peerURL(c, guest)); err != nil {
 			return trust.Welcome{}, err
 		}
 		return trust.Welcome{Config: string(text)}, nil

@@ -31,7 +31,7 @@ func TestEngines(t *testing.T) {
 	before := runtime.NumGoroutine()
 	t.Run("etcd", func(t *testing.T) {
 		cfg := quorumtest.Config(t, "n1")
-		if err := quorum.Found(t.Context(), cfg); err != nil {
+		if err := quorum.Found(t.Context(), cfg, nil); err != nil {
 			t.Fatal(err)
 		}
 		quorumtest.Start(t, cfg)
@@ -45,6 +45,7 @@ func TestEngines(t *testing.T) {
 			{"PowerCut", []resources.Group{mail()}, powerCut},
 			{"DaemonKilled", []resources.Group{mail("n1")}, daemonKilled},
 			{"LeftAndStuck", []resources.Group{mail()}, leftAndStuck},
+			{"LeftAndRestored", []resources.Group{mail()}, leftAndRestored},
 			{"LeftAndFree", []resources.Group{mail()}, leftAndFree},
 			{"LeaseLost", []resources.Group{mail()}, leaseLost},
 			{"Resources", []resources.Group{mail()}, resourceWishes},

@@ -4,6 +4,7 @@ package failover
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -59,6 +60,39 @@ func leftAndStuck(c *cluster) {
 		c.t.Error("vip is elsewhere")
 	}
 	n.run()
+	c.heal()
+	c.until("it runs again", func(s state.Snapshot) bool {
+		return len(c.where("vip")) == 1 && len(c.where("mta")) == 1 && s.Groups["mail"].Phase == state.Running
+	})
+}
+
+// A restore has forgotten who owned what. What a node still has and cannot stop is its
+// own all the same, and nothing starts before it could say so.
+func leftAndRestored(c *cluster) {
+	c.on("n1", "mail", "vip", "mta")
+	c.set("n1/vip/stop", fault{err: errors.New("it does not go")})
+	n := c.nodes["n1"]
+	n.kill()
+	for _, name := range []string{"n1", "n2", "n3"} {
+		c.ask(state.Wish{Kind: state.Hear, Node: name})
+	}
+	c.until("those that are here were heard", func(s state.Snapshot) bool {
+		_, present := s.Nodes["n1"]
+		return !present && slices.Equal(s.Unheard(), []string{"n1"})
+	})
+	if _, err := c.store.Release(c.t.Context(), c.snapshot().Groups["mail"], "root"); err != nil {
+		c.t.Fatal(err)
+	}
+	const more = 500 * time.Millisecond
+	time.Sleep(lease + margin + more)
+	if c.happened("n2", "vip", "start")+c.happened("n3", "vip", "start") > 0 {
+		c.t.Error("vip is elsewhere")
+	}
+	n.run()
+	c.until("n1 has told", func(s state.Snapshot) bool {
+		g := s.Groups["mail"]
+		return len(s.Unheard()) == 0 && g.Owner == "n1" && g.Phase == state.Failed
+	})
 	c.heal()
 	c.until("it runs again", func(s state.Snapshot) bool {
 		return len(c.where("vip")) == 1 && len(c.where("mta")) == 1 && s.Groups["mail"].Phase == state.Running

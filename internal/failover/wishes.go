@@ -44,8 +44,21 @@ func (e *Engine) obey(u *turn) {
 			}
 		case w.Kind == state.Fenced && w.Node == e.Node.Name:
 			e.fulfil(u, w, "it is back")
+		case w.Kind == state.Hear && w.Node == e.Node.Name && !e.leftUnadopted():
+			e.fulfil(u, w, "what it still had is written down")
 		}
 	}
+}
+
+// leftUnadopted says whether something that a former daemon left here is not stopped
+// and not written down either.
+func (e *Engine) leftUnadopted() bool {
+	for _, o := range e.owned {
+		if o.left {
+			return true
+		}
+	}
+	return false
 }
 
 // fulfil takes a wish back. Another node may be quicker.

@@ -61,7 +61,7 @@ func newCluster(t *testing.T) *cluster {
 	c := &cluster{t: t, nodes: map[string]*node{}}
 	n1 := c.prepare("n1")
 	check(t, n1.dir.Found("test", trust.Subject{Name: "n1", Role: trust.RoleNode, Addresses: []netip.Addr{loopback()}}, time.Now()))
-	check(t, quorum.Found(within(t, patience), n1.cfg))
+	check(t, quorum.Found(within(t, patience), n1.cfg, nil))
 	c.start("n1")
 	store, err := state.Open(n1.Client(), state.Options{Cluster: "test"})
 	check(t, err)

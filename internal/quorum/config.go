@@ -42,7 +42,8 @@ type Config struct {
 	// info, its errors as warnings. nil is silence.
 	Log *slog.Logger
 
-	alone bool // forget the other members: see Rescue
+	alone bool   // forget the other members: see Rescue
+	token string // of the founding: see Found
 }
 
 const (
@@ -120,7 +121,7 @@ func (c Config) member(log logger, cluster string, state string) *embed.Config {
 	peer, client := c.url(c.Peer), c.url(c.Client)
 	e := embed.NewConfig()
 	e.Name, e.Dir = c.Name, c.Dir
-	e.InitialCluster, e.InitialClusterToken, e.ClusterState = cluster, c.Cluster, state
+	e.InitialCluster, e.InitialClusterToken, e.ClusterState = cluster, c.Cluster+c.token, state
 	e.ListenPeerUrls, e.AdvertisePeerUrls = []url.URL{peer}, []url.URL{peer}
 	e.ListenClientUrls, e.AdvertiseClientUrls = []url.URL{client}, []url.URL{client}
 	e.PeerTLSInfo, e.ClientTLSInfo = c.TLS.etcd(), c.TLS.etcd()

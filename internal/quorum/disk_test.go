@@ -30,7 +30,7 @@ func TestFullDiskDoesNotEndTheProgram(t *testing.T) {
 	check(t, os.MkdirAll(cfg.Dir, 0o700))
 	check(t, unix.Mount("tmpfs", cfg.Dir, "tmpfs", 0, "size=160m"))
 	t.Cleanup(func() { unix.Unmount(cfg.Dir, unix.MNT_DETACH) })
-	check(t, quorum.Found(within(t, patience), cfg))
+	check(t, quorum.Found(within(t, patience), cfg, nil))
 	m, err := quorum.Start(within(t, patience), cfg)
 	check(t, err)
 	fill(t, cfg.Dir)

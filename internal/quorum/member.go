@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"sync"
 
@@ -43,24 +42,6 @@ type Member struct {
 	closed  chan struct{}
 }
 
-// Found makes a cluster of this node alone in its data directory, which must be
-// empty, and leaves it there for Start. Only "cluster init" may call it.
-func Found(ctx context.Context, cfg Config) error {
-	cfg, err := cfg.checked()
-	if err != nil {
-		return err
-	}
-	if initialised(cfg.Dir) {
-		return fmt.Errorf("%s already holds the data of a cluster; a new one needs an empty directory", cfg.Dir)
-	}
-	peer := cfg.url(cfg.Peer)
-	m, err := start(ctx, cfg, cfg.Name+"="+peer.String(), embed.ClusterStateFlagNew)
-	if err != nil {
-		return errors.Join(err, os.RemoveAll(filepath.Join(cfg.Dir, "member")))
-	}
-	return m.Close(ctx)
-}
-
 // Start runs the member that the data directory holds, and returns when it takes
 // requests; one that must wait for others to be a majority takes none, but is
 // returned all the same when ctx allows no more waiting for it: see Ready.
@@ -74,8 +55,20 @@ func Start(ctx context.Context, cfg Config) (*Member, error) {
 		if initial, err = look(ctx, cfg); err != nil {
 			return nil, fmt.Errorf("start etcd: %w", err)
 		}
+		if err := forget(cfg.Dir); err != nil {
+			return nil, fmt.Errorf("start etcd: %w", err)
+		}
+	} else if err := compare(ctx, cfg); err != nil {
+		return nil, fmt.Errorf("start etcd: %w", err)
 	}
-	return start(ctx, cfg, initial, embed.ClusterStateFlagExisting)
+	m, err := start(ctx, cfg, initial, embed.ClusterStateFlagExisting)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.identify(); err != nil {
+		cfg.Log.Warn("the cluster's number could not be kept beside its data: data of an older cluster would not be known as such", "error", err)
+	}
+	return m, nil
 }
 
 // Rescue makes a cluster of this member alone out of the data that it has, when

@@ -16,10 +16,10 @@ func TestOneMember(t *testing.T) {
 	if _, err := quorum.Start(t.Context(), cfg); !errors.Is(err, quorum.ErrNoData) {
 		t.Fatalf("started in an empty directory: %v", err)
 	}
-	if err := quorum.Found(t.Context(), cfg); err != nil {
+	if err := quorum.Found(t.Context(), cfg, nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := quorum.Found(t.Context(), cfg); err == nil {
+	if err := quorum.Found(t.Context(), cfg, nil); err == nil {
 		t.Error("a second cluster was made in the directory of the first")
 	}
 	m := quorumtest.Start(t, cfg)

@@ -102,6 +102,11 @@ func patiently(ctx context.Context, change func() error) error {
 func add(ctx context.Context, client *clientv3.Client, peer string) error {
 	return patiently(ctx, func() error {
 		_, err := client.MemberAddAsLearner(ctx, []string{peer})
+		if errors.Is(err, rpctypes.ErrMemberNotFound) {
+			// etcd makes a member's number of its URL and the second. One that was added and
+			// removed within this second has it already.
+			err = fmt.Errorf("%w: %w", rpctypes.ErrUnhealthy, err)
+		}
 		return err
 	})
 }

@@ -70,29 +70,35 @@ func FuzzRecords(f *testing.F) {
 
 // Nothing of a saved state is taken that would be another record's.
 func FuzzSaved(f *testing.F) {
-	const k = keys("/mailha/c/")
 	seal := func(body string) []byte {
 		sum := sha256.Sum256([]byte(body))
 		return []byte(body + hex.EncodeToString(sum[:]) + "\n")
 	}
-	const head = `{"mailha":"state","v":1,"cluster":"c","at":"2026-01-02T03:04:05Z","records":`
+	const head = `{"mailha":"state","says":"","v":1,"cluster":"c","at":"2026-01-02T03:04:05Z","records":`
 	for _, seed := range []string{
 		"", head + "0}\n", head + `1}` + "\n" + `{"key":"config","value":{}}` + "\n",
 		head + `1}` + "\n" + `{"key":"nodes/n1","value":{}}` + "\n", head + `2}` + "\n" + `{"key":"groups/../x","value":1}` + "\n\n",
+		head + `1}` + "\n" + `{"key":"groups/g","value":{"v":1,"record":{"phase":"running","owner":"n1","epoch":3}}}` + "\n",
+		head + `1}` + "\n" + `{"key":"events/1","value":{"v":1,"record":{"what":"x"}}}` + "\n",
 	} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		lines, err := parseSaved(seal(string(body)), k)
+		saved, err := parseSaved(seal(string(body)))
 		if err != nil && !errors.Is(err, ErrSaved) {
 			t.Errorf("of another kind: %v", err)
 		}
-		for _, l := range lines {
-			if strings.HasPrefix(l.Key, "nodes/") || len(l.Value) == 0 && err == nil {
-				t.Errorf("taken: %q %q", l.Key, l.Value)
+		for _, g := range saved.Groups {
+			if err := errors.Join(g.check(), checkName(g.Name)); err != nil {
+				t.Errorf("taken: %+v: %v", g, err)
 			}
 		}
-		if _, err := parseSaved(body, k); err == nil && len(body) < 64 {
+		for _, l := range saved.events {
+			if !strings.HasPrefix(l.Key, "events/") {
+				t.Errorf("taken: %q", l.Key)
+			}
+		}
+		if _, err := parseSaved(body); err == nil && len(body) < 64 {
 			t.Error("taken without a checksum")
 		}
 	})

@@ -36,12 +36,12 @@ type Claim struct {
 // take what it owned in a former session when it has cleaned up.
 //
 // With ErrConflict the group is returned as it is now, and zero if it has no
-// record. It may also return ErrLost.
+// record. It may also return ErrLost, and after a restore ErrUnheard.
 func (n *Session) Take(ctx context.Context, seen Group, claim Claim) (Group, error) {
 	g := seen
 	g.Owner, g.Session, g.Epoch, g.Phase, g.Since, g.Why = n.node.Name, SessionID(n.id), max(seen.Epoch+1, claim.Floor), Starting, now(), claim.Why
 	g.Proved = false
-	var gone []clientv3.Cmp
+	gone := []clientv3.Cmp{n.store.allHeard()}
 	switch {
 	case n.Owns(seen):
 		return seen, fmt.Errorf("take %s: it is this node's own already", seen.Name)
@@ -127,7 +127,8 @@ func (n *Session) write(ctx context.Context, verb string, seen int64, g Group, a
 		return n.store.client.Txn(ctx).
 			If(also...).
 			Then(clientv3.OpPut(key, value), note).
-			Else(clientv3.OpGet(key), clientv3.OpGet(n.store.keys.node(n.node.Name)), clientv3.OpGet(string(note.KeyBytes()))).
+			Else(clientv3.OpGet(key), clientv3.OpGet(n.store.keys.node(n.node.Name)), clientv3.OpGet(string(note.KeyBytes())),
+				clientv3.OpGet(n.store.keys.wish(Hear, ""), clientv3.WithPrefix(), clientv3.WithCountOnly())).
 			Commit()
 	})
 	if err != nil {
@@ -163,17 +164,29 @@ func (n *Session) refused(resp *clientv3.TxnResponse, seen int64) (Group, error)
 		n.lose(err)
 		return Group{}, err
 	}
+	unheard := resp.Responses[3].GetResponseRange().Count > 0
 	if len(group) == 0 {
+		if unheard && seen == 0 {
+			return Group{}, ErrUnheard
+		}
 		return Group{}, ErrConflict // seen had a revision
 	}
 	g, err := n.store.keys.readGroup(group[0])
 	if err != nil {
 		return Group{}, err
 	}
-	if g.Rev == seen {
+	switch {
+	case g.Rev == seen && unheard:
+		return g, ErrUnheard
+	case g.Rev == seen:
 		return g, fmt.Errorf("%w: %s", ErrOwned, g.Owner)
 	}
 	return g, ErrConflict
+}
+
+// allHeard is true in etcd if no node is left that has to be heard first.
+func (s *Store) allHeard() clientv3.Cmp {
+	return clientv3.Compare(clientv3.CreateRevision(s.keys.wish(Hear, "")), "=", 0).WithPrefix()
 }
 
 // event says in a sentence what became of the group.

@@ -19,7 +19,7 @@ import (
 func TestNothingRunsOn(t *testing.T) {
 	before := runtime.NumGoroutine()
 	cfg := quorumtest.Config(t, "n1")
-	if err := quorum.Found(t.Context(), cfg); err != nil {
+	if err := quorum.Found(t.Context(), cfg, nil); err != nil {
 		t.Fatal(err)
 	}
 	m, err := quorum.Start(t.Context(), cfg)

@@ -112,6 +112,9 @@ const (
 	Restart     Kind = "restart"     // Resource, once: its owner does it and takes the wish back
 	StopGroup   Kind = "stop-group"  // Group is to run nowhere
 	Fenced      Kind = "fenced"      // Node is off, as an operator has seen to; see Snapshot.Fenced
+	// Hear: Node is to write down what it still has before anything is taken. A restore
+	// asks for it; the node's own daemon takes it back, or an operator who has the node off.
+	Hear Kind = "hear"
 )
 
 // Wish is what an operator asked for.
@@ -137,6 +140,7 @@ func (w Wish) subject() (string, error) {
 		Move: {true, true, false}, Standby: {false, true, false}, Maintenance: {},
 		Ban: {true, true, false}, Stop: {false, false, true},
 		Restart: {false, false, true}, StopGroup: {true, false, false}, Fenced: {false, true, false},
+		Hear: {false, true, false},
 	}
 	fields, known := want[w.Kind]
 	if !known {
@@ -155,7 +159,7 @@ func (w Wish) subject() (string, error) {
 	switch w.Kind {
 	case Move, StopGroup:
 		return w.Group, nil // one for each group, wherever it goes
-	case Standby, Fenced:
+	case Standby, Fenced, Hear:
 		return w.Node, nil
 	case Ban:
 		return w.Group + "/" + w.Node, nil

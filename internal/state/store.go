@@ -30,6 +30,9 @@ var (
 	ErrLost = errors.New("this node has lost its lease")
 	// ErrOwned: the group's owner is present, and only itself may give it up.
 	ErrOwned = errors.New("its owner is present")
+	// ErrUnheard: the cluster was restored, and a node has not written down yet what
+	// it still has.
+	ErrUnheard = errors.New("the cluster was restored, and not every node has been heard of since")
 )
 
 // Options are what a store needs beside a client of etcd.

@@ -20,7 +20,7 @@ import (
 // clock, the watch says that it is stale, and both come back.
 func TestEtcdStandsStill(t *testing.T) {
 	cfg := quorumtest.Config(t, "n1")
-	if err := quorum.Found(t.Context(), cfg); err != nil {
+	if err := quorum.Found(t.Context(), cfg, nil); err != nil {
 		t.Fatal(err)
 	}
 	quorumtest.Start(t, cfg)
@@ -79,7 +79,7 @@ func TestSlowWatcherGetsTheLatest(t *testing.T) {
 // What the watch had not yet heard was compacted away.
 func TestWatchSurvivesCompaction(t *testing.T) {
 	cfg := quorumtest.Config(t, "n1")
-	if err := quorum.Found(t.Context(), cfg); err != nil {
+	if err := quorum.Found(t.Context(), cfg, nil); err != nil {
 		t.Fatal(err)
 	}
 	m := quorumtest.Start(t, cfg)
@@ -209,7 +209,7 @@ func TestEventsAreBounded(t *testing.T) {
 // The answer to a write is lost on its way: the write is made once, and known to be.
 func TestWriteWhoseAnswerIsLost(t *testing.T) {
 	cfg := quorumtest.Config(t, "n1")
-	if err := quorum.Found(t.Context(), cfg); err != nil {
+	if err := quorum.Found(t.Context(), cfg, nil); err != nil {
 		t.Fatal(err)
 	}
 	quorumtest.Start(t, cfg)

@@ -21,6 +21,8 @@ func (w Wish) String() string {
 		return "a stop of group " + w.Group
 	case Fenced:
 		return fmt.Sprintf("the word that %s is switched off", w.Node)
+	case Hear:
+		return fmt.Sprintf("the wait for what %s still has", w.Node)
 	case Restart:
 		return "a restart of " + w.Resource
 	}
@@ -51,4 +53,16 @@ func (s Snapshot) Fenced(g Group) (Wish, bool) {
 		}
 	}
 	return Wish{}, false
+}
+
+// Unheard are the nodes that have not written down what they still have since the
+// cluster was restored. Nothing can be taken as long as there are any.
+func (s Snapshot) Unheard() []string {
+	var names []string
+	for _, w := range s.Wishes {
+		if w.Kind == Hear {
+			names = append(names, w.Node)
+		}
+	}
+	return names
 }

@@ -19,7 +19,7 @@ import (
 // State is what a snapshot says at a time, which is given for people and for
 // leases.
 func State(s state.Snapshot, c *resources.Cluster, now time.Time, at clock.Time) placement.State {
-	p := placement.State{Now: now, Cluster: c, Nodes: map[string]placement.Node{}, Groups: map[string]placement.Group{}}
+	p := placement.State{Now: now, Cluster: c, Nodes: map[string]placement.Node{}, Groups: map[string]placement.Group{}, Unheard: s.Unheard()}
 	for name, n := range s.Nodes {
 		p.Nodes[name] = placement.Node{Present: true, Since: n.Since}
 	}

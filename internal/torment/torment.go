@@ -3,10 +3,9 @@
 // Package torment is what a cluster of mailhad is put through: faults of its nodes, its
 // network, its disks and its operators, each with an undo.
 //
-// Two are not here. The clock that people read cannot be set for one node alone: the lab's
+// One is not here. The clock that people read cannot be set for one node alone: the lab's
 // nodes share the host's, and programs without libc know no false one. Leases count
-// CLOCK_BOOTTIME, which nobody can set. And there is no way yet to restore a cluster from
-// a snapshot.
+// CLOCK_BOOTTIME, which nobody can set.
 //
 // It must never touch anything but a lab's nodes, and never leave one of them broken
 // after its torment has ended.
@@ -55,6 +54,7 @@ func All() []Torment {
 		{"disk-full", "no room left below etcd", onVictim(fillDisk)},
 		{"disk-hang", "the store's disk hangs, and mailhad is killed", hangDisk},
 		{"quorum-loss", "two of three nodes lost at once, and back", loseQuorum},
+		{"restore", "all members' data lost, and a snapshot restored that is too old", restore},
 	}
 }
 

@@ -18,6 +18,9 @@ func (p *planner) free(g resources.Group, st Group) Decision {
 	if p.holds(st.Stopped) {
 		return Decision{Action: Wait, NotBefore: st.Stopped.Until, Reason: "it is stopped" + p.by(st.Stopped) + "; mailhactl group start " + g.Name}
 	}
+	if why := p.unheard(); why != "" {
+		return Decision{Action: Wait, Reason: why}
+	}
 	places, until := p.open(g, st, st.Last)
 	best, ok := p.best(g, places, p.at[g.Name], st.Last)
 	switch {
@@ -69,6 +72,14 @@ func (p *planner) gathered() time.Time {
 	return first.Add(p.Cluster.Lease)
 }
 
+// unheard says for whom groups have to wait after a restore; empty: for nobody.
+func (p *planner) unheard() string {
+	if len(p.Unheard) == 0 {
+		return ""
+	}
+	return "the cluster was restored, and what " + list(p.Unheard) + " may still run is not known: start mailhad there, or make sure that it is off, then mailhactl node fenced " + p.Unheard[0]
+}
+
 // open are the places for a group that its last node no longer runs. A group
 // that has had its moves may only go where an operator wants it, or back; until
 // is when that ends.
@@ -101,6 +112,9 @@ func (p *planner) lost(g resources.Group, st Group) Decision {
 	}
 	if p.holds(st.Stopped) {
 		return Decision{Action: Wait, NotBefore: st.Stopped.Until, Reason: gone + ", and the group is stopped" + p.by(st.Stopped)}
+	}
+	if why := p.unheard(); why != "" {
+		return Decision{Action: Wait, Reason: gone + ", and " + why}
 	}
 	if st.FreeAt.IsZero() {
 		return Decision{Action: Wait, Reason: gone + ", and nothing proves that the group has ended there; make sure that the node is off, then mailhactl node fenced " + st.Owner}

@@ -57,6 +57,15 @@ news keep on n2: it runs on n2`, in(3 * time.Second)},
 			lost(s, "n1", time.Time{})
 			return s
 		}, "mail wait from n1: n1 is lost since 11:59:40, and nothing proves that the group has ended there; make sure that the node is off, then mailhactl node fenced n1", time.Time{}},
+		"restored, and not all were heard": {func() placement.State {
+			s := stage(group("mail", "n1 n2 n3"), group("news", "n2"), group("web", "n1"))
+			s.Groups["news"], s.Groups["web"] = runs("n2"), placement.Group{Phase: placement.Free, Last: "n1"}
+			lost(s, "n2", noon)
+			s.Unheard = []string{"n2", "n3"}
+			return s
+		}, `mail wait: the cluster was restored, and what n2 and n3 may still run is not known: start mailhad there, or make sure that it is off, then mailhactl node fenced n2
+news wait from n2: n2 is lost since 11:59:40, and the cluster was restored, and what n2 and n3 may still run is not known: start mailhad there, or make sure that it is off, then mailhactl node fenced n2
+web wait: the cluster was restored, and what n2 and n3 may still run is not known: start mailhad there, or make sure that it is off, then mailhactl node fenced n2`, time.Time{}},
 		"owner never seen": {func() placement.State {
 			s := stage(group("mail", "n1 n2 n3"))
 			s.Groups["mail"] = runs("n9")

@@ -19,6 +19,9 @@ type State struct {
 	Groups map[string]Group
 	// Maintenance of the whole cluster; nil: none.
 	Maintenance *Order
+	// Unheard are nodes that may still have anything, as nobody knows since the cluster
+	// was restored. No group is started as long as there are any.
+	Unheard []string
 }
 
 // Order is what an operator asked for.

@@ -5,8 +5,8 @@
 set -eu
 root=$1
 
-# Packages that a node cannot have from the start: Exim takes Postfix's place, and
-# INN wants the node's full name. A test installs them with dpkg -i.
+# Packages that a node cannot have from the start: Exim takes Postfix's place, INN
+# wants the node's full name, and etcd its peers. A test installs them with dpkg -i.
 pool() { # NAME PACKAGE...
 	mkdir -p "$root/usr/share/mailha-lab/$1"
 	cd "$root/usr/share/mailha-lab/$1"
@@ -17,6 +17,8 @@ pool() { # NAME PACKAGE...
 pool exim exim4-base exim4-config exim4-daemon-light libidn12 libgnutls-dane0 libunbound8 libevent-2.1-7
 pool inn inn2 inn2-inews libcanlock3 libpython3.11 time cron cron-daemon-common libconvert-binhex-perl libtimedate-perl \
 	libmailtools-perl libmime-tools-perl libnet-smtp-ssl-perl libio-socket-ssl-perl libnet-ssleay-perl perl-openssl-defaults
+
+pool etcd etcd-server
 
 # No package's service is enabled, be it a unit or an init script.
 rm -rf "$root"/etc/systemd/system/*.wants "$root"/etc/rc[2-5S].d/S*

@@ -25,7 +25,7 @@ func Single(t testing.TB) *quorum.Member {
 	cfg := Config(t, "n1")
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	if err := quorum.Found(ctx, cfg); err != nil {
+	if err := quorum.Found(ctx, cfg, nil); err != nil {
 		t.Fatal(err)
 	}
 	return Start(t, cfg)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package daemon
+package enrol
 
 import (
 	"errors"
@@ -11,9 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lock sees to it that there is one daemon at a time on this node. The kernel gives the
-// lock up with the process.
-func lock(path string) (unlock func(), err error) {
+// Lock sees to it that there is one daemon, or one restore, at a time on this node. The
+// kernel gives the lock up with the process.
+func Lock(stateDir string) (unlock func(), err error) {
+	path := filepath.Join(stateDir, "mailhad.lock")
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
 	}
@@ -23,7 +24,7 @@ func lock(path string) (unlock func(), err error) {
 	}
 	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
-		err = errors.New("another mailhad runs on this node")
+		err = errors.New("another mailhad runs on this node, or a restore is under way")
 	}
 	if err != nil {
 		f.Close()

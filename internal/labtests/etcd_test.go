@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package labtests
+
+import (
+	_ "embed"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mailha/mailha/internal/lab"
+)
+
+//go:embed etcd.sh
+var etcdScript []byte
+
+// certificates makes an authority, and what a server of etcd and mailhad show.
+const certificates = `cd "$1"
+sign() { # NAME USAGE
+	openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout $1.key -out $1.csr -subj /CN=$1
+	printf 'subjectAltName=IP:10.77.0.11,IP:10.77.0.12,IP:10.77.0.13\nextendedKeyUsage=%s\n' $2 >$1.ext
+	openssl x509 -req -in $1.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile $1.ext -out $1.pem
+}
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem -subj "/CN=own etcd" -days 2
+sign server serverAuth,clientAuth
+sign mailha clientAuth`
+
+const onOwnEtcd = `[cluster]
+name = "own"
+
+[etcd]
+endpoints = ["https://10.77.0.11:2379", "https://10.77.0.12:2379", "https://10.77.0.13:2379"]
+ca_file = "/etc/mailha/etcd-ca.pem"
+cert_file = "/etc/mailha/etcd-client.pem"
+key_file = "/etc/mailha/etcd-client-key.pem"
+
+[[node]]
+name = "node1"
+address = "10.77.0.11"
+
+[[node]]
+name = "node2"
+address = "10.77.0.12"
+
+[[node]]
+name = "node3"
+address = "10.77.0.13"
+
+[[group]]
+name = "g"
+nodes = ["node1", "node2", "node3"]
+
+[[resource]]
+name = "ip"
+kind = "vip"
+group = "g"
+
+[resource.params]
+ip = ["10.77.0.60", "fd77::60"]
+`
+
+// mailhad runs on an etcd that is there already, Debian's, with TLS: a group starts,
+// moves, and is taken over when its owner loses its power, and a member of etcd with it.
+func TestEtcdOfOnesOwn(t *testing.T) {
+	p := newPlace(t, lab.Config{Nodes: 3})
+	r := crew{t, p.Nodes()}
+	dir := t.TempDir()
+	if out, err := exec.Command("sh", "-euc", certificates, "sh", dir).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for i, n := range r.nodes {
+		for to, from := range map[string]string{
+			"/etc/etcd-tls/ca.pem": "ca.pem", "/etc/etcd-tls/server.pem": "server.pem", "/etc/etcd-tls/server.key": "server.key",
+			"/etc/mailha/etcd-ca.pem": "ca.pem", "/etc/mailha/etcd-client.pem": "mailha.pem", "/etc/mailha/etcd-client-key.pem": "mailha.key",
+		} {
+			text, err := os.ReadFile(filepath.Join(dir, from))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := n.Push(to, text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := n.Push("/root/etcd.sh", etcdScript, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := n.Push("/etc/mailha/mailha.toml", []byte(onOwnEtcd), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r.on(n, fmt.Sprintf("/root/etcd.sh %s %d", n.Addr4(), i+1))
+	}
+	if out := r.fails(r.nodes[0], "mailhactl cluster init"); !strings.Contains(out, "your own") {
+		t.Errorf("it founds a cluster of its own: %s", out)
+	}
+	r.each("systemctl start mailhad")
+	r.until("node1")
+	r.on(r.nodes[0], "ip addr show dev eth0 | grep -q 10.77.0.60")
+	r.on(r.nodes[1], "mailhactl group move g node2; mailhactl cluster snapshot /root/state")
+	r.until("node2")
+	if out := r.on(r.nodes[0], "journalctl -u mailhad"); !strings.Contains(out, "update it to 3.4.31") {
+		t.Error("nobody says that this etcd is too old")
+	}
+	if out := r.fails(r.nodes[0], "mailhactl cluster restore --yes /root/none"); !strings.Contains(out, "none") {
+		t.Errorf("got %s", out)
+	}
+	if out := r.fails(r.nodes[1], "systemctl stop mailhad; mailhactl cluster restore --yes /root/state"); !strings.Contains(out, "stop it on all nodes") {
+		t.Errorf("a cluster that runs is restored: %s", out)
+	}
+	r.on(r.nodes[1], "systemctl start mailhad; for i in $(seq 100); do ! mailhactl group move g node2 || exit 0; sleep 0.1; done; exit 1")
+	r.until("node2")
+
+	cut := time.Now()
+	if err := r.nodes[1].Kill(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.until("node1", "node3")
+	const lease, most = 10 * time.Second, 25 * time.Second // on a busy machine
+	if took := time.Since(cut); took < lease/2 || took > most {
+		t.Errorf("taken over after %s", took)
+	}
+	if err := r.nodes[1].Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.on(r.nodes[1], "systemctl start etcd mailhad")
+	for end := time.Now().Add(time.Minute); ; time.Sleep(200 * time.Millisecond) {
+		st := r.status(r.nodes[0])
+		online := 0
+		for _, n := range st.Nodes {
+			if n.State == "online" {
+				online++
+			}
+		}
+		if online == len(r.nodes) {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%+v", st.Nodes)
+		}
+	}
+	holders := 0
+	for _, n := range r.nodes {
+		if strings.Contains(r.on(n, "ip addr show dev eth0"), "10.77.0.60") {
+			holders++
+		}
+	}
+	if holders != 1 {
+		t.Errorf("%d nodes have the address", holders)
+	}
+}
+
+// until waits until the group runs on one of the nodes, as the first node knows it.
+func (r crew) until(nodes ...string) {
+	r.t.Helper()
+	for end := time.Now().Add(time.Minute); ; time.Sleep(200 * time.Millisecond) {
+		g := r.status(r.nodes[0]).Groups[0]
+		for _, name := range nodes {
+			if g.Node == name && g.Phase == "running" {
+				return
+			}
+		}
+		if time.Now().After(end) {
+			r.t.Fatalf("it is %s on %q: %s", g.Phase, g.Node, g.Why)
+		}
+	}
+}
