@@ -57,7 +57,7 @@ func fillDisk(ctx context.Context, s *scenario.System, n *lab.Node) error {
 	const small = `systemctl stop mailhad
 size=$(($(du -sk /var/lib/mailha | cut -f1) + 1024))
 mkdir -p /mnt/etcd; mount -t tmpfs -o size=${size}k etcd /mnt/etcd
-cp -a /var/lib/mailha/. /mnt/etcd; mount --bind /mnt/etcd /var/lib/mailha
+cp -a --sparse=always /var/lib/mailha/. /mnt/etcd; mount --bind /mnt/etcd /var/lib/mailha
 systemctl start mailhad; sleep 2
 dd if=/dev/zero of=/var/lib/mailha/filler bs=64k 2>/dev/null || :`
 	const back = `rm -f /var/lib/mailha/filler

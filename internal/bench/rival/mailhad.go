@@ -37,6 +37,9 @@ func MailhadConfig(g *Ground, lease time.Duration, groups string) string {
 	for _, n := range g.Lab.Nodes() {
 		fmt.Fprintf(&b, "[[node]]\nname = %q\naddress = %q\n", n.Name(), n.Addr4())
 	}
+	// The same for every lease, as members keep it while they run: two elections fit into
+	// the least one.
+	b.WriteString("[etcd]\nheartbeat = \"100ms\"\nelection = \"700ms\"\n")
 	return b.String() + groups
 }
 

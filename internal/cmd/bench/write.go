@@ -78,7 +78,7 @@ the wire, 50 times a second, who has the address. Figures are medians, the worst
 parentheses.
 
 - mailhad: a group of ` + "`vip`, and `mta` with `standby = \"warm\"`" + `; no fence device; with
-  the default lease, and with the least that it takes.
+  the default lease, and with the least that it takes; etcd's members elect after 0.7 s.
 - Pacemaker with Corosync's default token and a fence device that takes a twentieth of a
   second: ocf:heartbeat:IPaddr2 and ocf:heartbeat:postfix as a group, and with Postfix
   as a clone that runs everywhere. Monitors every 10 s.
