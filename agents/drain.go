@@ -7,6 +7,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -81,6 +83,11 @@ func (s *Service) drainSessions(ctx context.Context, rec record, p *progress) (b
 		return 0, 0, 0, nil
 	}
 	addrs, begin := rec.reach(), time.Now()
+	if held := s.held(addrs); len(held) < len(addrs) {
+		if addrs = held; len(addrs) == 0 {
+			return 0, 0, 0, nil
+		}
+	}
 	const pause = 20 * time.Millisecond
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
@@ -110,6 +117,27 @@ func (s *Service) drainSessions(ctx context.Context, rec record, p *progress) (b
 		case <-tick.C:
 		}
 	}
+}
+
+// held leaves out the addresses that the node has lost: their clients are not heard any
+// more, and wait for the end of the stop as the stop would for them.
+func (s *Service) held(addrs []netip.Addr) []netip.Addr {
+	own, err := net.InterfaceAddrs()
+	if err != nil {
+		return addrs
+	}
+	var held []netip.Addr
+	for _, a := range addrs {
+		if slices.ContainsFunc(own, func(o net.Addr) bool {
+			p, err := netip.ParsePrefix(o.String())
+			return err == nil && p.Addr().Unmap() == a
+		}) {
+			held = append(held, a)
+		} else {
+			s.log.Warn("address is gone; its sessions are not waited for", "addr", a)
+		}
+	}
+	return held
 }
 
 // waitedFor leaves out the sessions that may be cut without harm.
