@@ -141,6 +141,11 @@ func (e *Engine) adopt(u *turn) {
 			continue
 		}
 		seen.Name = name
+		if u.session.Owns(seen) { // it was handed over before it was adopted
+			o.left = false
+			o.note(e, seen)
+			continue
+		}
 		now, err := u.session.Adopt(u.ctx, seen, o.reason)
 		if err != nil {
 			if !errors.Is(err, state.ErrConflict) { // the next snapshot tells

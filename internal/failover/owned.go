@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mailha/mailha/internal/state"
+	"github.com/mailha/mailha/internal/survey"
 	"github.com/mailha/mailha/resources"
 	"github.com/mailha/mailha/resources/placement"
 )
@@ -53,9 +54,14 @@ func (e *Engine) take(u *turn, seen state.Group, d placement.Decision) error {
 	}
 	e.records[g.Name] = record
 	e.Log.Info("taken", "group", g.Name, "epoch", record.Epoch, "from", record.Former, "reason", d.Reason)
-	// Long after, somebody else may have come by its addresses.
+	return e.begin(u, record, d, freed(u, seen))
+}
+
+// freed says whether the former owner of a group has just proved that nothing of it is
+// left there. Long after, somebody else may have come by its addresses.
+func freed(u *turn, seen state.Group) bool {
 	const just = 5 * time.Second
-	return e.begin(u, record, d, seen.Proved && u.now.Sub(seen.Since).Abs() < just)
+	return seen.Proved && u.now.Sub(seen.Since).Abs() < just
 }
 
 // returns says whether a group comes back to a node that it prefers to its last.
@@ -257,6 +263,10 @@ func (e *Engine) giveUp(u *turn, o *owned) {
 			delete(e.owned, name)
 			return
 		}
+		if e.handOver(u, o) {
+			delete(e.owned, name)
+			return
+		}
 		free, err := u.session.Free(u.ctx, o.record, "nothing of it is left on "+e.Node.Name+": "+o.reason)
 		if err == nil {
 			e.Log.Info("given up", "group", name, "epoch", free.Epoch)
@@ -273,4 +283,30 @@ func (e *Engine) giveUp(u *turn, o *owned) {
 		}
 		o.note(e, free)
 	}
+}
+
+// handOver gives a group to the node that would take it next, which saves that node a
+// write that clients would wait for. If it says false, whoever wants the group takes it.
+func (e *Engine) handOver(u *turn, o *owned) bool {
+	if !u.fresh {
+		return false
+	}
+	s, c := e.overlay(u.snapshot), e.Cluster()
+	name := o.tenure.name
+	free := s.Groups[name]
+	free.Former, free.Owner, free.Session, free.Phase = e.Node.Name, "", 0, state.Free
+	s.Groups[name] = free
+	d, ok := placement.Make(survey.State(s, c, u.now, e.Store.Time().Now())).Of(name)
+	to, there := s.Nodes[d.Node]
+	g, listed := c.Group(name)
+	if !ok || !there || !listed || d.Action != placement.Start || d.Node == e.Node.Name {
+		return false
+	}
+	given, err := u.session.Hand(u.ctx, o.record, to, state.Claim{Why: d.Reason, Uncounted: d.Asked || returns(g, free, d.Node)})
+	if err != nil {
+		return false // it is this session's own still, or the next try finds out whose it is
+	}
+	e.Log.Info("handed over", "group", name, "to", d.Node, "epoch", given.Epoch, "reason", d.Reason)
+	e.records[name] = given
+	return true
 }

@@ -122,7 +122,9 @@ func (e *Engine) carryOut(u *turn, d placement.Decision) error {
 	record.Name = d.Group
 	switch {
 	case o == nil && u.session.Owns(record) && !u.leaving:
-		return e.begin(u, record, d, false) // the answer to an earlier write was lost
+		// It was handed over, or the answer to an earlier write was lost.
+		e.Log.Info("taken", "group", d.Group, "epoch", record.Epoch, "from", record.Former, "reason", record.Why)
+		return e.begin(u, record, d, freed(u, record))
 	case o == nil && (d.Action == placement.Start || d.Action == placement.Take) && d.Node == e.Node.Name && !u.leaving && !e.Witness:
 		return e.take(u, record, d)
 	case o == nil:

@@ -64,7 +64,7 @@ func (n *Session) Put(ctx context.Context, g Group) (Group, error) {
 	if !n.Owns(g) || g.Phase == Free {
 		return g, fmt.Errorf("write of %s: it is not this session's own, or to be freed by Free", g.Name)
 	}
-	g.Since = now()
+	g.Since, g.Proved = now(), false
 	return n.write(ctx, "write of", g.Rev, g, nil)
 }
 
@@ -90,6 +90,23 @@ func (n *Session) Free(ctx context.Context, g Group, why string) (Group, error) 
 	g.Former, g.Owner, g.Session, g.Phase, g.Since, g.Why = g.Owner, "", 0, Free, now(), why
 	g.Proved = true
 	return n.write(ctx, "free", g.Rev, g, nil)
+}
+
+// Hand gives a group that is proved stopped on this node to the session of another one
+// in one step, as Free here and Take there would in two. That one begins when it sees
+// it. It returns ErrOwned if that session has ended meanwhile or, after a restore,
+// somebody is not heard yet; other errors are as of Take.
+func (n *Session) Hand(ctx context.Context, g Group, to Node, claim Claim) (Group, error) {
+	if !n.Owns(g) || to.Name == n.node.Name {
+		return g, fmt.Errorf("hand %s to %s: it is not this session's own, or the other node's", g.Name, to.Name)
+	}
+	g.Former, g.Owner, g.Session, g.Epoch, g.Phase, g.Since, g.Why = n.node.Name, to.Name, to.Session, max(g.Epoch+1, claim.Floor), Starting, now(), claim.Why
+	g.Proved = true
+	if !claim.Uncounted {
+		g.Moves = latest(append(g.Moves[:len(g.Moves):len(g.Moves)], g.Since))
+	}
+	there := clientv3.Compare(clientv3.LeaseValue(n.store.keys.node(to.Name)), "=", clientv3.LeaseID(to.Session))
+	return n.write(ctx, "hand over", g.Rev, g, []clientv3.Cmp{n.store.allHeard(), there})
 }
 
 func latest[T any](list []T) []T { return list[max(0, len(list)-MaxHistory):] }
