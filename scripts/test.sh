@@ -43,8 +43,8 @@ tools() {
 # Packages whose tests boot nodes go one at a time: a node that waits for a
 # processor looks like one that has failed.
 all=$(go list -f '{{.ImportPath}} {{.TestImports}} {{.XTestImports}}' ./...)
-nodes=$(grep -E 'internal/lab(/| |\])' <<<"$all" | cut -d' ' -f1)
-others=$(grep -vE 'internal/lab(/| |\])' <<<"$all" | cut -d' ' -f1)
+nodes=$(grep -E 'internal/(cmd/)?lab(/| |\])' <<<"$all" | cut -d' ' -f1)
+others=$(grep -vE 'internal/(cmd/)?lab(/| |\])' <<<"$all" | cut -d' ' -f1)
 
 step "tools" tools
 step "format" bash -c 'out=$(gofmt -l .); echo -n "$out"; test -z "$out"'

@@ -59,15 +59,15 @@ func Ensure(ctx context.Context, log io.Writer) (string, error) {
 	if err := os.MkdirAll(Dir, 0o755); err != nil {
 		return "", fmt.Errorf("base image: %w", err)
 	}
-	unlock, err := lock(ctx, filepath.Join(Dir, "lock"), log)
+	held, err := lock(ctx, filepath.Join(Dir, "lock"), log)
 	if err != nil {
 		return "", fmt.Errorf("base image: %w", err)
 	}
-	defer unlock()
+	defer held.Close()
 	if complete(dir) { // built while we waited
 		return dir, nil
 	}
-	if err := build(ctx, suite, dir, log); err != nil {
+	if err := build(ctx, suite, dir, held, log); err != nil {
 		return "", fmt.Errorf("base image: %w", err)
 	}
 	return dir, nil
@@ -85,8 +85,9 @@ func complete(dir string) bool {
 	return err == nil
 }
 
-// lock takes a flock(2), so that of two processes one builds and one waits.
-func lock(ctx context.Context, file string, log io.Writer) (unlock func(), err error) {
+// lock takes a flock(2), so that of two processes one builds and one waits. It is held
+// until all who have the file have closed it.
+func lock(ctx context.Context, file string, log io.Writer) (held *os.File, err error) {
 	f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
@@ -96,7 +97,7 @@ func lock(ctx context.Context, file string, log io.Writer) (unlock func(), err e
 	for said := false; ; {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		if err == nil {
-			return func() { f.Close() }, nil
+			return f, nil
 		}
 		if !errors.Is(err, unix.EWOULDBLOCK) {
 			f.Close()
@@ -119,9 +120,9 @@ func lock(ctx context.Context, file string, log io.Writer) (unlock func(), err e
 var excluded = []string{"/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*"}
 
 // build makes the image under another name and renames it when it is complete.
-func build(ctx context.Context, suite, dir string, log io.Writer) error {
+func build(ctx context.Context, suite, dir string, held *os.File, log io.Writer) error {
 	tmp := dir + ".new"
-	if err := os.RemoveAll(tmp); err != nil { // of a build that was killed
+	if err := discard(tmp); err != nil { // of a build that was killed
 		return err
 	}
 	work, err := os.MkdirTemp("", "mailha-lab-image-")
@@ -144,19 +145,57 @@ func build(ctx context.Context, suite, dir string, log io.Writer) error {
 		args = append(args, "--dpkgopt=path-exclude="+e)
 	}
 	args = append(append(args, suite, tmp), sources...)
-	if err := run(ctx, log, "mmdebstrap", args...); err != nil {
-		return errors.Join(err, os.RemoveAll(tmp))
+	// In a mount namespace of its own: what it mounts is gone when it is.
+	args = append([]string{"--mount", "--propagation", "private", "mmdebstrap"}, args...)
+	if err := run(ctx, log, held, "unshare", args...); err != nil {
+		return errors.Join(err, discard(tmp))
 	}
 	return os.Rename(tmp, dir)
 }
 
+// discard removes a tree, but nothing that is mounted in it: that could be the host's
+// own devices.
+func discard(dir string) error {
+	points, err := mounts(dir)
+	if err != nil {
+		return err
+	}
+	for _, point := range slices.Backward(points) {
+		if err := unix.Unmount(point, unix.MNT_DETACH); err != nil {
+			return fmt.Errorf("unmount %s, which a build that was killed has left: %w", point, err)
+		}
+	}
+	if points, err = mounts(dir); err != nil || len(points) > 0 {
+		return errors.Join(err, fmt.Errorf("%s is not removed: %q are mounted there", dir, points))
+	}
+	return os.RemoveAll(dir)
+}
+
+// mounts lists what is mounted at or below a directory, in the order of proc(5)
+// mountinfo: what is mounted on something comes after it.
+func mounts(dir string) ([]string, error) {
+	data, err := os.ReadFile("/proc/thread-self/mountinfo")
+	if err != nil {
+		return nil, err
+	}
+	var points []string
+	for line := range strings.Lines(string(data)) {
+		const point = 4
+		if fields := strings.Fields(line); len(fields) > point && (fields[point] == dir || strings.HasPrefix(fields[point], dir+"/")) {
+			points = append(points, fields[point])
+		}
+	}
+	return points, nil
+}
+
 // run passes on the phases that the program reports ("I: ..."), with the
 // seconds since the start, and puts its last lines into the error.
-func run(ctx context.Context, log io.Writer, name string, args ...string) error {
+func run(ctx context.Context, log io.Writer, held *os.File, name string, args ...string) error {
 	start := time.Now()
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(unix.SIGTERM) } // lets it unmount
 	cmd.WaitDelay = 10 * time.Second
+	cmd.ExtraFiles = []*os.File{held} // should we be killed, nobody else builds before it has ended
 	r, w, err := os.Pipe()
 	if err != nil {
 		return err

@@ -6,11 +6,15 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestPick(t *testing.T) {
@@ -80,7 +84,7 @@ func TestRecipeNamesTheImage(t *testing.T) {
 
 func TestRunReports(t *testing.T) {
 	var log bytes.Buffer
-	err := run(t.Context(), &log, "sh", "-c", "echo noise; echo I: unpacking; for i in $(seq 30); do echo line $i; done; echo E: no space left >&2; exit 3")
+	err := run(t.Context(), &log, nil, "sh", "-c", "echo noise; echo I: unpacking; for i in $(seq 30); do echo line $i; done; echo E: no space left >&2; exit 3")
 	if err == nil || !strings.Contains(err.Error(), "E: no space left") || !strings.Contains(err.Error(), "exit status 3") || strings.Contains(err.Error(), "line 10\n") {
 		t.Errorf("got %v", err)
 	}
@@ -89,23 +93,53 @@ func TestRunReports(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if err := run(ctx, &log, "sleep", "60"); !errors.Is(err, context.DeadlineExceeded) {
+	if err := run(ctx, &log, nil, "sleep", "60"); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v, want the deadline", err)
 	}
 }
 
 func TestLockIsExclusive(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "lock")
-	unlock, err := lock(t.Context(), file, os.Stderr)
+	held, err := lock(t.Context(), file, os.Stderr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer unlock()
+	defer held.Close()
 	var log bytes.Buffer
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if _, err := lock(ctx, file, &log); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(log.String(), "another process") {
 		t.Errorf("got %v, log %q", err, log.String())
+	}
+}
+
+// What a build that was killed has mounted, the host's devices for one, is not removed
+// along with what it has made.
+func TestDiscardSparesWhatIsMounted(t *testing.T) {
+	tree, host := t.TempDir()+"/base.new", t.TempDir()
+	file := filepath.Join(host, "null")
+	if err := errors.Join(os.MkdirAll(tree+"/dev/pts", 0o755), os.WriteFile(file, nil, 0o600), os.Mkdir(host+"/pts", 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { // on a thread that ends with its mounts
+		runtime.LockOSThread()
+		done <- errors.Join(
+			unix.Unshare(unix.CLONE_NEWNS),
+			unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
+			unix.Mount(host, tree+"/dev", "", unix.MS_BIND, ""),
+			unix.Mount("tmpfs", tree+"/dev/pts", "tmpfs", 0, ""),
+			discard(tree),
+		)
+	}()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(file); err != nil {
+		t.Errorf("what was mounted is gone: %v", err)
+	}
+	if _, err := os.Stat(tree); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the tree is still there: %v", err)
 	}
 }
 
@@ -123,7 +157,7 @@ func TestBuildFailure(t *testing.T) {
 		t.Fatal(err)
 	}
 	var log bytes.Buffer
-	err = build(t.Context(), suite, dir, &log)
+	err = build(t.Context(), suite, dir, nil, &log)
 	if err == nil || !strings.Contains(err.Error(), "the mirror is down") {
 		t.Errorf("got %v", err)
 	}
