@@ -21,6 +21,11 @@ func rival(t *testing.T, p *place, addrs ...string) (h *lab.Host, mac string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// What has just been plugged in answers no question about IPv6 yet.
+	const tentative = "ip -6 addr show dev eth0 tentative"
+	await(t, patience, "IPv6", func() bool {
+		return onHost(t, h, strings.Fields(tentative)...) == "" && run(t, p.node, tentative) == ""
+	})
 	f := strings.Fields(onHost(t, h, "ip", "-o", "link", "show", "eth0"))
 	for i := range f {
 		if f[i] == "link/ether" {
