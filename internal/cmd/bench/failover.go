@@ -39,6 +39,9 @@ func (m measurement) failover(ctx context.Context) (err error) {
 		c.Rivals = append(c.Rivals, rivals)
 		versionsOf = append(versionsOf, rivals[0].Versions()...)
 	}
+	if len(c.Rivals) == 0 {
+		return fmt.Errorf("there is no side %q: mailhad, pacemaker or keepalived", m.who)
+	}
 	on, err := versions(ctx, c.Rivals[0][0].Ground().Lab.Nodes()[0], append(versionsOf, "postfix")...)
 	if err != nil {
 		return err

@@ -97,7 +97,7 @@ line "taken" in the journal of the node that they go to; packets are counted on 
 func missedBecause() map[string]string {
 	const leader = "Where the node that was cut led etcd, the others elect a leader first, and that one counts every lease from its beginning again, lest it end one that was renewed meanwhile."
 	return map[string]string{
-		"planned move, address away":  "Between release and announcement lie two writes to etcd, each of which a majority has to have on its disks, and the question on the wire whether somebody else has the address.",
+		"planned move, address away":  "Between release and announcement lie a write to etcd, which a majority has to have on its disks, and the question on the wire whether somebody else has the address.",
 		"power cut, address away":     leader,
 		"power cut, no SMTP greeting": leader,
 	}
