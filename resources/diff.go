@@ -88,11 +88,11 @@ func (d *differ) cluster() {
 		field{"endpoints", be.Endpoints, ae.Endpoints}); keys != nil {
 		d.say(Change{Effect: EffectRefuse, Keys: keys}, "%s of [etcd] cannot change while mailhad runs: stop it on every node, change the file on all of them, start it again", list(keys))
 	}
-	if keys := changed(field{"heartbeat", be.Heartbeat, ae.Heartbeat}, field{"election", be.Election, ae.Election}, field{"tls_dir", b.TLSDir, a.TLSDir},
+	if keys := changed(field{"heartbeat", be.Heartbeat, ae.Heartbeat}, field{"election", be.Election, ae.Election}, field{"lease", b.Lease, a.Lease}, field{"margin", b.Margin, a.Margin}, field{"tls_dir", b.TLSDir, a.TLSDir},
 		field{"ca_file", be.CAFile, ae.CAFile}, field{"cert_file", be.CertFile, ae.CertFile}, field{"key_file", be.KeyFile, ae.KeyFile}); keys != nil {
 		d.say(Change{Effect: EffectLater, Keys: keys}, "%s: each node's mailhad goes by the new value after its next start", list(keys))
 	}
-	if keys := changed(field{"lease", b.Lease, a.Lease}, field{"margin", b.Margin, a.Margin}, field{"on_quorum_loss", b.OnQuorumLoss, a.OnQuorumLoss},
+	if keys := changed(field{"on_quorum_loss", b.OnQuorumLoss, a.OnQuorumLoss},
 		field{"max_moves", b.MaxMoves, a.MaxMoves}, field{"moves_window", b.MovesWindow, a.MovesWindow}); keys != nil {
 		d.say(Change{Effect: EffectAdjust, Keys: keys}, "%s of the cluster: as the new file has it from now on", list(keys))
 	}

@@ -71,13 +71,11 @@ metrics = "127.0.0.1:9418"
 name = "n1"`},
 			`refuse the cluster's name cannot change from "mail" to "mial": all that the cluster knows is kept under it
 refuse port of [etcd] cannot change while mailhad runs: stop it on every node, change the file on all of them, start it again
-later heartbeat and tls_dir: each node's mailhad goes by the new value after its next start
-adjust lease and margin of the cluster: as the new file has it from now on
+later heartbeat, lease, margin and tls_dir: each node's mailhad goes by the new value after its next start
 adjust metrics of [api]: as the new file has it from now on`,
 			`refuse the cluster's name cannot change from "mial" to "mail": all that the cluster knows is kept under it
 refuse port of [etcd] cannot change while mailhad runs: stop it on every node, change the file on all of them, start it again
-later heartbeat and tls_dir: each node's mailhad goes by the new value after its next start
-adjust lease and margin of the cluster: as the new file has it from now on
+later heartbeat, lease, margin and tls_dir: each node's mailhad goes by the new value after its next start
 adjust metrics of [api]: as the new file has it from now on`},
 		{"nodes", []string{`192.0.2.2"`, `192.0.2.2"
 [[node]]
