@@ -21,7 +21,7 @@ import (
 // anybody. It is for a node on which no loop runs. What takes longer is left to the next
 // daemon: it has to be present before the lease of the former one ends.
 func (e *Engine) Clean(ctx context.Context) error {
-	const part = 3 // of the lease: the daemon may have hung before, and has to come up again
+	const part = 4 // of the lease: the daemon may have hung before, and has to come up again
 	ctx, cancel := context.WithTimeout(ctx, e.Cluster().Lease/part)
 	defer cancel()
 	addresses := e.sweepAddresses(ctx)
@@ -47,10 +47,11 @@ type leftover struct {
 	dirty map[string]bool // the resources that were not proved to be stopped
 }
 
-// leftovers looks for what a former daemon may have left here. It takes no longer than
-// glance: what has not shown by then that it is not here may be.
+// leftovers looks for what a former daemon may have left here. It takes a tenth of
+// the lease at most: what has not shown by then that it is not here may be.
 func (e *Engine) leftovers(ctx context.Context) []leftover {
-	const glance = 2 * time.Second
+	const part = 10 // of the lease: the presence waits for it
+	glance := e.Cluster().Lease / part
 	groups := slices.Concat(e.Cluster().Groups, e.unlisted())
 	found := make([]leftover, len(groups))
 	var looks sync.WaitGroup
@@ -59,6 +60,8 @@ func (e *Engine) leftovers(ctx context.Context) []leftover {
 		found[i] = leftover{group: g, dirty: map[string]bool{}}
 		for _, r := range g.Resources {
 			found[i].dirty[r.Name] = true
+		}
+		for _, r := range g.Resources { // all of them are in the map before anybody else touches it
 			looks.Go(func() {
 				d, err := e.driver(r)
 				if err != nil || d.gone(ctx, glance) != nil {
