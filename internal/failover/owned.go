@@ -54,14 +54,7 @@ func (e *Engine) take(u *turn, seen state.Group, d placement.Decision) error {
 	}
 	e.records[g.Name] = record
 	e.Log.Info("taken", "group", g.Name, "epoch", record.Epoch, "from", record.Former, "reason", d.Reason)
-	return e.begin(u, record, d, freed(u, seen))
-}
-
-// freed says whether the former owner of a group has just proved that nothing of it is
-// left there. Long after, somebody else may have come by its addresses.
-func freed(u *turn, seen state.Group) bool {
-	const just = 5 * time.Second
-	return seen.Proved && u.now.Sub(seen.Since).Abs() < just
+	return e.begin(u, record, d)
 }
 
 // returns says whether a group comes back to a node that it prefers to its last.
@@ -75,9 +68,8 @@ func returns(g resources.Group, seen state.Group, node string) bool {
 	return ok && was && here < there
 }
 
-// begin runs what this node owns. Freed: its former owner has just proved that nothing
-// of it is left there.
-func (e *Engine) begin(u *turn, record state.Group, d placement.Decision, freed bool) error {
+// begin runs what this node owns.
+func (e *Engine) begin(u *turn, record state.Group, d placement.Decision) error {
 	o := &owned{record: record, since: u.now.UTC().Truncate(time.Millisecond), lost: d.Action == placement.Take}
 	s, err := e.shapeOf(u, record.Name, false)
 	if err != nil {
@@ -85,7 +77,7 @@ func (e *Engine) begin(u *turn, record state.Group, d placement.Decision, freed 
 	}
 	o.shape = s
 	t := newTenure(record.Name, record.Epoch, s.shape, e.Log, e.news.put, e.watch)
-	t.lease, t.valid, t.meter, t.freed = u.lease, u.session.Valid, e.Meter, freed
+	t.lease, t.valid, t.meter, t.freed = u.lease, u.session.Valid, e.Meter, record.Handed
 	for _, name := range d.Abandon {
 		t.left[name] = true
 	}

@@ -124,7 +124,7 @@ func (e *Engine) carryOut(u *turn, d placement.Decision) error {
 	case o == nil && u.session.Owns(record) && !u.leaving:
 		// It was handed over, or the answer to an earlier write was lost.
 		e.Log.Info("taken", "group", d.Group, "epoch", record.Epoch, "from", record.Former, "reason", record.Why)
-		return e.begin(u, record, d, freed(u, record))
+		return e.begin(u, record, d)
 	case o == nil && (d.Action == placement.Start || d.Action == placement.Take) && d.Node == e.Node.Name && !u.leaving && !e.Witness:
 		return e.take(u, record, d)
 	case o == nil:

@@ -40,7 +40,7 @@ type Claim struct {
 func (n *Session) Take(ctx context.Context, seen Group, claim Claim) (Group, error) {
 	g := seen
 	g.Owner, g.Session, g.Epoch, g.Phase, g.Since, g.Why = n.node.Name, SessionID(n.id), max(seen.Epoch+1, claim.Floor), Starting, now(), claim.Why
-	g.Proved = false
+	g.Handed = false
 	gone := []clientv3.Cmp{n.store.allHeard()}
 	switch {
 	case n.Owns(seen):
@@ -64,7 +64,7 @@ func (n *Session) Put(ctx context.Context, g Group) (Group, error) {
 	if !n.Owns(g) || g.Phase == Free {
 		return g, fmt.Errorf("write of %s: it is not this session's own, or to be freed by Free", g.Name)
 	}
-	g.Since, g.Proved = now(), false
+	g.Since, g.Handed = now(), false
 	return n.write(ctx, "write of", g.Rev, g, nil)
 }
 
@@ -77,7 +77,7 @@ func (n *Session) Adopt(ctx context.Context, seen Group, why string) (Group, err
 	}
 	g := seen
 	g.Owner, g.Session, g.Epoch, g.Phase, g.Since, g.Why = n.node.Name, SessionID(n.id), max(seen.Epoch, 1), Stopping, now(), why
-	g.Proved = false
+	g.Handed = false
 	return n.write(ctx, "adopt", seen.Rev, g, nil)
 }
 
@@ -88,7 +88,7 @@ func (n *Session) Free(ctx context.Context, g Group, why string) (Group, error) 
 		return g, fmt.Errorf("free %s: it is not this node's own", g.Name)
 	}
 	g.Former, g.Owner, g.Session, g.Phase, g.Since, g.Why = g.Owner, "", 0, Free, now(), why
-	g.Proved = true
+	g.Handed = false
 	return n.write(ctx, "free", g.Rev, g, nil)
 }
 
@@ -101,7 +101,7 @@ func (n *Session) Hand(ctx context.Context, g Group, to Node, claim Claim) (Grou
 		return g, fmt.Errorf("hand %s to %s: it is not this session's own, or the other node's", g.Name, to.Name)
 	}
 	g.Former, g.Owner, g.Session, g.Epoch, g.Phase, g.Since, g.Why = n.node.Name, to.Name, to.Session, max(g.Epoch+1, claim.Floor), Starting, now(), claim.Why
-	g.Proved = true
+	g.Handed = true
 	if !claim.Uncounted {
 		g.Moves = latest(append(g.Moves[:len(g.Moves):len(g.Moves)], g.Since))
 	}

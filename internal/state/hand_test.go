@@ -23,14 +23,14 @@ func TestHand(t *testing.T) {
 		t.Error("handed over to oneself")
 	}
 	given := group(n1.Hand(ctx, g, n2.Node(), state.Claim{Why: "the wish of root"}))
-	if !n2.Owns(given) || given.Former != "n1" || given.Epoch != 2 || given.Phase != state.Starting || !given.Proved || len(given.Moves) != 1 {
+	if !n2.Owns(given) || given.Former != "n1" || given.Epoch != 2 || given.Phase != state.Starting || !given.Handed || len(given.Moves) != 1 {
 		t.Errorf("handed over: %+v", given)
 	}
 	if _, err := n1.Put(ctx, g); err == nil {
 		t.Error("written by the former owner")
 	}
 	given.Phase = state.Running
-	if given = group(n2.Put(ctx, given)); given.Proved {
+	if given = group(n2.Put(ctx, given)); given.Handed {
 		t.Error("the proof outlives the start")
 	}
 

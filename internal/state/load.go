@@ -126,6 +126,6 @@ func (g Group) restored(then, at time.Time) Group {
 		g.Former = g.Owner
 	}
 	g.Owner, g.Session, g.Phase, g.Since, g.Failures, g.Moves = "", 0, Free, at, nil, nil
-	g.Proved = false
+	g.Handed = false
 	return g
 }

@@ -61,9 +61,9 @@ type Group struct {
 	Phase   Phase     `json:"phase"`
 	Since   time.Time `json:"since"`  // of Phase
 	Former  string    `json:"former"` // the owner before; empty if there was none
-	// Proved: it is free, or was handed over, because its former owner has proved that
-	// nothing of it is left there.
-	Proved bool   `json:"proved,omitempty"`
+	// Handed: its former owner has proved that nothing of it is left there, and has given
+	// it to the owner, who has not written anything yet.
+	Handed bool   `json:"handed,omitempty"`
 	Why    string `json:"why"` // a sentence on the last change
 	// Failures and Moves are what placement counts, the latest last, at most
 	// MaxHistory of each.

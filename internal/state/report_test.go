@@ -154,7 +154,7 @@ func TestRelease(t *testing.T) {
 	g.Phase = state.Failed
 	g = group(n1.Put(t.Context(), g))
 	released := group(c.Release(t.Context(), g, "alice"))
-	if released.Owner != "" || released.Phase != state.Free || released.Epoch != 1 || released.Former != "n1" || released.Proved {
+	if released.Owner != "" || released.Phase != state.Free || released.Epoch != 1 || released.Former != "n1" || released.Handed {
 		t.Errorf("got %+v", released)
 	}
 	if _, err := n1.Put(t.Context(), g); !errors.Is(err, state.ErrConflict) {

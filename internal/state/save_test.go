@@ -87,7 +87,7 @@ func TestSaveAndLoad(t *testing.T) {
 	}
 	for name, g := range after.Groups {
 		was := before.Groups[name]
-		if g.Owner != "" || g.Phase != state.Free || g.Epoch != was.Epoch || g.Former != "n1" || g.Proved || len(g.Failures)+len(g.Moves) > 0 {
+		if g.Owner != "" || g.Phase != state.Free || g.Epoch != was.Epoch || g.Former != "n1" || g.Handed || len(g.Failures)+len(g.Moves) > 0 {
 			t.Errorf("%+v came back as %+v", was, g)
 		}
 	}

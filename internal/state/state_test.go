@@ -115,11 +115,11 @@ func TestGroupChangesHands(t *testing.T) {
 	}
 	g = group(c.Forgive(ctx, g, "", "root"))
 	g = group(n1.Free(ctx, g, "moves to n2"))
-	if g.Owner != "" || g.Former != "n1" || g.Epoch != 1 || g.Phase != state.Free || !g.Proved {
+	if g.Owner != "" || g.Former != "n1" || g.Epoch != 1 || g.Phase != state.Free || g.Handed {
 		t.Errorf("freed: %+v", g)
 	}
 	g = group(n2.Take(ctx, g, state.Claim{Floor: 7, Why: "the wish of root"}))
-	if g.Epoch != 7 || g.Former != "n1" || len(g.Moves) != 1 || g.Proved {
+	if g.Epoch != 7 || g.Former != "n1" || len(g.Moves) != 1 || g.Handed {
 		t.Errorf("taken with a floor: %+v", g)
 	}
 

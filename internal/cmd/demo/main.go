@@ -31,5 +31,5 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	return play(ctx, *engine, split(*only), stdout)
+	return play(ctx, *engine, *only, stdout)
 }

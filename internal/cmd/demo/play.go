@@ -29,10 +29,14 @@ func shapes() map[string]string {
 }
 
 // play needs the module's directory as its working directory.
-func play(ctx context.Context, engine string, only []string, stdout io.Writer) (err error) {
+func play(ctx context.Context, engine, only string, stdout io.Writer) (err error) {
 	shape, ok := shapes()[engine]
 	if !ok {
 		return fmt.Errorf("there is no engine %q: ENGINE may be mailhad or pacemaker", engine)
+	}
+	services, acts, err := choice(only)
+	if err != nil {
+		return err
 	}
 	if _, err := os.Stat("go.mod"); err != nil {
 		return errors.New("run it from the top of the source tree: make demo")
@@ -53,8 +57,7 @@ and find out afterwards whether everything that was taken is there.
 	var failed []error
 	for _, part := range scenario.Parts() {
 		for _, deed := range scenario.Deeds() {
-			if !chosen(only, part.Name, names(scenario.Parts(), func(p scenario.Part) string { return p.Name })) ||
-				!chosen(only, deed.Name, names(scenario.Deeds(), func(d scenario.Deed) string { return d.Name })) {
+			if !chosen(part.Name, services) || !chosen(deed.Name, acts) {
 				continue
 			}
 			began := time.Now()
@@ -79,22 +82,24 @@ and find out afterwards whether everything that was taken is there.
 	return errors.Join(failed...)
 }
 
-// chosen says whether a name is among those that were asked for, or nothing of its kind
-// was.
-func chosen(only []string, name string, kind []string) bool {
-	asked := slices.ContainsFunc(only, func(o string) bool { return slices.Contains(kind, o) })
-	return !asked || slices.Contains(only, name)
-}
-
-func names[T any](all []T, name func(T) string) (list []string) {
-	for _, one := range all {
-		list = append(list, name(one))
+// choice divides what was asked for into services and acts.
+func choice(only string) (services, acts []string, err error) {
+	for _, name := range strings.FieldsFunc(only, func(r rune) bool { return r == ',' }) {
+		switch {
+		case slices.ContainsFunc(scenario.Parts(), func(p scenario.Part) bool { return p.Name == name }):
+			services = append(services, name)
+		case slices.ContainsFunc(scenario.Deeds(), func(d scenario.Deed) bool { return d.Name == name }):
+			acts = append(acts, name)
+		default:
+			return nil, nil, fmt.Errorf("there is no service or act %q: ONLY may be directory, store, mta, internet-agent, restart, migrate and node-kill, with commas between them", name)
+		}
 	}
-	return list
+	return services, acts, nil
 }
 
-func split(list string) []string {
-	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' })
+// chosen says whether a name was asked for, or nothing of its kind was.
+func chosen(name string, asked []string) bool {
+	return len(asked) == 0 || slices.Contains(asked, name)
 }
 
 // table fits 80 columns.
