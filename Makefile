@@ -15,11 +15,11 @@ AGENTS   = $(patsubst man/ocf_mailha_%.7,%,$(wildcard man/ocf_mailha_*.7))
 export CGO_ENABLED = 0
 
 .DEFAULT_GOAL := build
-.PHONY: help build man test quick demo endure torment bench lint fuzz install uninstall lab clean distclean
+.PHONY: help build man test quick demo endure torment machines bench lint fuzz install uninstall lab clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  Variables: DESTDIR PREFIX OCFDIR UNITDIR MANDIR GO; ENGINE ONLY of demo; TRIES ONLY of torment"
+	@echo "  Variables: DESTDIR PREFIX OCFDIR UNITDIR MANDIR GO; ENGINE ONLY of demo; TRIES ONLY FOR of torment, such as ONLY=clock-jump, ONLY=split, ONLY=device or ONLY=cpu-load"
 
 build: ## build the shipped programs into build/
 	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o build/ ./cmd/...
@@ -27,7 +27,7 @@ build: ## build the shipped programs into build/
 man: ## write the agents' manual pages into man/
 	$(GO) run ./internal/cmd/man -o man
 
-test: ## run every test, from unit tests to real clusters (root, about a quarter of an hour)
+test: ## run every test that needs no virtual machine, from unit tests to real clusters (root, about a quarter of an hour)
 	./scripts/test.sh
 
 quick: ## run the tests that need no test nodes (root)
@@ -42,8 +42,12 @@ endure: ## move and kill services twenty times each under clients (root, half an
 
 TRIES   ?= 10
 ONLY    ?=
-torment: ## put a cluster through faults, TRIES times each, and judge from outside what was ever on two nodes (root, an hour and a half)
-	$(GO) run ./internal/cmd/torment -tries $(TRIES) -only "$(ONLY)"
+FOR     ?= 1h
+torment: ## put a cluster through faults, TRIES times each, and judge from outside what was ever on two nodes (root, two hours)
+	$(GO) run ./internal/cmd/torment -tries $(TRIES) -only "$(ONLY)" -for $(FOR)
+
+machines: ## run the tests that need virtual machines: a kernel and a watchdog device of their own (root, twenty minutes)
+	$(GO) test -count=1 -p 1 -parallel 1 -tags machines -timeout 30m -run 'TestMachine|TestDevices' ./internal/lab ./fencing/watchdog ./internal/torment/clocks ./internal/labtests
 
 bench: ## measure against the neighbours' agents; writes docs/benchmarks.md (root)
 	$(GO) run ./internal/cmd/bench
@@ -61,7 +65,7 @@ fuzz: ## run each fuzz test for half a minute
 
 install: build ## install below DESTDIR
 	install -D -m 0755 build/mailha-ocf $(DESTDIR)$(SBINDIR)/mailha-ocf
-	install -m 0755 -t $(DESTDIR)$(SBINDIR) build/mailhad build/mailhactl
+	install -m 0755 -t $(DESTDIR)$(SBINDIR) build/mailhad build/mailhactl build/mailha-fenced build/fence_mailha
 	install -d $(DESTDIR)$(OCFDIR)/mailha
 	for a in $(AGENTS); do ln -sf $(SBINDIR)/mailha-ocf $(DESTDIR)$(OCFDIR)/mailha/$$a; done
 	install -D -m 0644 -t $(DESTDIR)$(UNITDIR) contrib/systemd/*.service
@@ -75,7 +79,7 @@ install: build ## install below DESTDIR
 
 uninstall: ## remove what install put there
 	for a in $(AGENTS); do rm -f $(DESTDIR)$(OCFDIR)/mailha/$$a; done
-	rm -f $(DESTDIR)$(SBINDIR)/mailha-ocf $(DESTDIR)$(SBINDIR)/mailhad $(DESTDIR)$(SBINDIR)/mailhactl
+	for p in mailha-ocf mailhad mailhactl mailha-fenced fence_mailha; do rm -f $(DESTDIR)$(SBINDIR)/$$p; done
 	for f in contrib/systemd/*.service; do rm -f $(DESTDIR)$(UNITDIR)/$$(basename $$f); done
 	rm -rf $(DESTDIR)$(PREFIX)/lib/mailha/recover
 	for f in man/*.7; do rm -f $(DESTDIR)$(MANDIR)/man7/$$(basename $$f); done

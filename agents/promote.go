@@ -28,7 +28,12 @@ const (
 
 // Promoted is what Monitor returns instead of Err about a resource that is
 // promoted here. Without Err it is well.
-type Promoted struct{ Err error }
+type Promoted struct {
+	Err error
+	// Addresses says that Err is about the addresses, which only the promoted one has:
+	// to start the service anew would not mend it.
+	Addresses bool
+}
 
 func (p Promoted) Error() string {
 	if p.Err == nil {

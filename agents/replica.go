@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/mailha/mailha/agents/unit"
@@ -225,14 +226,21 @@ func (r *Replica) partAll(ctx context.Context, rec record) {
 	if !ok || rec.unreachable() {
 		return
 	}
-	const moment, pause = 300 * time.Millisecond, 5 * time.Millisecond
-	ctx, cancel := context.WithTimeout(ctx, moment)
+	const moment, most, pause = 300 * time.Millisecond, time.Second, 5 * time.Millisecond
+	begin := time.Now()
+	// Those that were ended are there until the server has seen that, which may take a
+	// busy node longer than others are worth; but most of the time is for what follows.
+	ctx, cancel := context.WithTimeout(ctx, max(moment, min(most, time.Until(deadlineOf(ctx))/8)))
 	defer cancel()
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
 	dismissed, left := 0, 0
+	seen := map[netip.AddrPort]bool{}
 	for ctx.Err() == nil {
 		sessions, err := vip.Sessions(ctx, rec.reach(), rec.Facts.Ports)
+		for _, s := range sessions {
+			seen[s.Remote] = true
+		}
 		if left = len(sessions); err == nil && left > 0 {
 			var n int
 			n, err = d.Dismiss(ctx, rec.Facts, sessions)
@@ -242,7 +250,7 @@ func (r *Replica) partAll(ctx context.Context, rec record) {
 			r.log.Warn("cannot end idle sessions politely", "error", err)
 			return
 		}
-		if left == 0 {
+		if gone := len(seen) - left; left == 0 || time.Since(begin) >= moment && dismissed <= gone {
 			break
 		}
 		select {

@@ -44,7 +44,13 @@ func (r *Replica) Monitor(ctx context.Context, depth Depth) error {
 	if err != nil {
 		return err
 	}
-	if err = lively(state); err == nil {
+	err = lively(state)
+	if err == nil && role == RolePromoted {
+		if err := r.monitorAddresses(ctx, rec); err != nil {
+			return Promoted{Err: err, Addresses: true}
+		}
+	}
+	if err == nil {
 		err = r.monitor(ctx, rec, role, depth)
 	}
 	if role == RolePromoted {
@@ -64,7 +70,7 @@ func (r *Replica) monitorStopped(ctx context.Context, rec record, state unit.Sta
 	case err != nil:
 		return err
 	case !report.Absent():
-		return Promoted{Err: fmt.Errorf("unit %s is %s, but an address is here", rec.Facts.Unit, state)}
+		return Promoted{Err: fmt.Errorf("unit %s is %s, but an address is here", rec.Facts.Unit, state)} // both have to act
 	case state.Stopped() != unit.Yes:
 		return fmt.Errorf("unit %s is %s", rec.Facts.Unit, state)
 	}
@@ -72,11 +78,6 @@ func (r *Replica) monitorStopped(ctx context.Context, rec record, state unit.Sta
 }
 
 func (r *Replica) monitor(ctx context.Context, rec record, role Role, depth Depth) error {
-	if role == RolePromoted {
-		if err := r.monitorAddresses(ctx, rec); err != nil {
-			return err
-		}
-	}
 	if err := r.gateIsOpen(ctx, rec); err != nil {
 		return err
 	}

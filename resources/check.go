@@ -30,6 +30,9 @@ func (c *checker) check() {
 		c.arrange(g)
 	}
 	c.checkUnique()
+	for _, f := range c.fences {
+		c.checkFence(f)
+	}
 	for _, g := range c.groupOrder {
 		c.cluster.Groups = append(c.cluster.Groups, g.Group)
 	}
@@ -65,11 +68,31 @@ func (c *checker) checkNodes() {
 		s.label = ""
 		s.problem(c.nodes[c.cluster.Nodes[0].Name], "take witness out of one", "every node is a witness: none can run anything")
 	}
+	if voters > MaxNodes {
+		s.label = ""
+		s.problem(c.nodes[c.cluster.Nodes[MaxNodes].Name], "", "the cluster has %d nodes, and may have %d", voters, MaxNodes)
+	}
+	c.checkPaths()
 	if voters == 2 && !c.cluster.Etcd.External() {
 		c.warn(c.clusterAt, "two nodes have no majority when one is lost, so that the other one lets go of everything too", "add a third node; witness = true makes it one that only votes")
 	}
 	if voters > 9 && !c.cluster.Etcd.External() {
 		c.warn(c.clusterAt, fmt.Sprintf("%d members make the embedded etcd slow", voters), "set endpoints in [etcd] to an etcd of three or five members")
+	}
+}
+
+// checkPaths warns of nodes that no heartbeat can go between: it takes an address of
+// the same family on both.
+func (c *checker) checkPaths() {
+	for i, n := range c.cluster.Nodes {
+		for _, o := range c.cluster.Nodes[:i] {
+			reach := func(a netip.Addr) bool {
+				return slices.ContainsFunc(o.Addresses, func(b netip.Addr) bool { return a.Is4() == b.Is4() })
+			}
+			if len(n.Addresses) > 0 && len(o.Addresses) > 0 && !slices.ContainsFunc(n.Addresses, reach) {
+				c.warn(c.nodes[n.Name], fmt.Sprintf("no heartbeat can go between node %q and node %q: one has IPv4 addresses only, the other one IPv6", o.Name, n.Name), "give one of them an address of the other family")
+			}
+		}
 	}
 }
 
@@ -80,7 +103,7 @@ func (c *checker) checkGroup(g *groupText) {
 			n, ok := c.cluster.Node(i.text)
 			switch {
 			case !ok:
-				s.problem(i.at, didYouMean(i.text, names(c.cluster.Nodes, func(n Node) string { return n.Name })), "node %q is not in [[node]]", i.text)
+				s.problem(i.at, DidYouMean(i.text, names(c.cluster.Nodes, func(n Node) string { return n.Name })), "node %q is not in [[node]]", i.text)
 			case n.Witness:
 				s.problem(i.at, "take it out of nodes", "node %q is a witness and runs nothing", i.text)
 			default:
@@ -99,7 +122,7 @@ func (c *checker) checkGroup(g *groupText) {
 		other, ok := c.groups[i.text]
 		switch {
 		case !ok:
-			s.problem(i.at, didYouMean(i.text, names(c.groupOrder, func(g *groupText) string { return g.Name })), "group %q in apart_from is not in [[group]]", i.text)
+			s.problem(i.at, DidYouMean(i.text, names(c.groupOrder, func(g *groupText) string { return g.Name })), "group %q in apart_from is not in [[group]]", i.text)
 		case other == g:
 			s.problem(i.at, "", "apart_from has the group itself")
 		default:
@@ -122,7 +145,7 @@ func (c *checker) checkResource(r *resourceText) {
 	g, ok := c.groups[r.group.text]
 	if !ok {
 		if r.get("group") != nil {
-			r.problem(r.group.at, didYouMean(r.group.text, names(c.groupOrder, func(g *groupText) string { return g.Name })), "group %q is not in [[group]]", r.group.text)
+			r.problem(r.group.at, DidYouMean(r.group.text, names(c.groupOrder, func(g *groupText) string { return g.Name })), "group %q is not in [[group]]", r.group.text)
 		}
 		return
 	}
@@ -134,7 +157,7 @@ func (c *checker) checkResource(r *resourceText) {
 		other, ok := c.resources[i.text]
 		switch {
 		case !ok:
-			r.problem(i.at, didYouMean(i.text, names(c.order, func(r *resourceText) string { return r.Name })), "resource %q in after is not in [[resource]]", i.text)
+			r.problem(i.at, DidYouMean(i.text, names(c.order, func(r *resourceText) string { return r.Name })), "resource %q in after is not in [[resource]]", i.text)
 		case other == r:
 			r.problem(i.at, "", "after has the resource itself")
 		case other.group.text != r.group.text:

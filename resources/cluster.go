@@ -24,11 +24,18 @@ type Cluster struct {
 	// where it is; 0: as often as it likes.
 	MaxMoves    int
 	MovesWindow time.Duration
-	TLSDir      string // certificates of the nodes, absolute
-	Etcd        Etcd
-	API         API
-	Nodes       []Node  // in the file's order
-	Groups      []Group // in the file's order: earlier ones choose their node first
+	// MaxFencings in FencingsWindow is how often a node may be fenced before it runs
+	// nothing until an operator lets it; 0: as often as need be.
+	MaxFencings    int
+	FencingsWindow time.Duration
+	TLSDir         string // certificates of the nodes, absolute
+	Etcd           Etcd
+	Heartbeat      Heartbeat
+	Watchdog       Watchdog
+	API            API
+	Nodes          []Node  // in the file's order
+	Groups         []Group // in the file's order: earlier ones choose their node first
+	Fences         []Fence // in the file's order
 	// Warnings is what can be run but should not stay so.
 	Warnings Problems
 }
@@ -61,6 +68,19 @@ type Etcd struct {
 
 // External says whether the operator runs etcd.
 func (e Etcd) External() bool { return len(e.Endpoints) > 0 }
+
+// MaxNodes is how many nodes a cluster may have: a heartbeat tells of each of them, in
+// one packet.
+const MaxNodes = 40
+
+// Heartbeat is how the nodes notice that one of them looks dead.
+type Heartbeat struct {
+	Interval time.Duration // between two of a node's, 10ms to 1s
+	// Suspect is the least silence after which a node looks dead, three intervals or
+	// more. Where packets come unsteadily it grows, up to SuspectMax, which is less than the lease.
+	Suspect, SuspectMax time.Duration
+	Port                uint16 // UDP
+}
 
 // API is where mailhad listens beside its unix socket.
 type API struct {

@@ -35,12 +35,13 @@ const (
 )
 
 // Diff says what a reload from one file to another does: what is about the
-// cluster first, then nodes, then groups with their resources, what is gone
+// cluster first, then nodes and fence devices, then groups with their resources, what is gone
 // last. Equal files have no changes, whatever their layout.
 func Diff(before, after *Cluster, kinds Kinds) []Change {
 	d := &differ{before: before, after: after, kinds: kinds}
 	d.cluster()
 	d.nodes()
+	d.fences()
 	for _, g := range after.Groups {
 		d.group(g)
 	}
@@ -88,13 +89,25 @@ func (d *differ) cluster() {
 		field{"endpoints", be.Endpoints, ae.Endpoints}); keys != nil {
 		d.say(Change{Effect: EffectRefuse, Keys: keys}, "%s of [etcd] cannot change while mailhad runs: stop it on every node, change the file on all of them, start it again", list(keys))
 	}
+	bh, ah := b.Heartbeat, a.Heartbeat
+	if keys := changed(field{"port", bh.Port, ah.Port}); keys != nil {
+		d.say(Change{Effect: EffectRefuse, Keys: keys}, "%s of [heartbeat] cannot change while mailhad runs: stop it on every node, change the file on all of them, start it again", list(keys))
+	}
 	if keys := changed(field{"heartbeat", be.Heartbeat, ae.Heartbeat}, field{"election", be.Election, ae.Election}, field{"lease", b.Lease, a.Lease}, field{"margin", b.Margin, a.Margin}, field{"tls_dir", b.TLSDir, a.TLSDir},
 		field{"ca_file", be.CAFile, ae.CAFile}, field{"cert_file", be.CertFile, ae.CertFile}, field{"key_file", be.KeyFile, ae.KeyFile}); keys != nil {
 		d.say(Change{Effect: EffectLater, Keys: keys}, "%s: each node's mailhad goes by the new value after its next start", list(keys))
 	}
+	bw, aw := b.Watchdog, a.Watchdog
+	if keys := changed(field{"mode", bw.Mode, aw.Mode}, field{"device", bw.Device, aw.Device}, field{"timeout", bw.Timeout, aw.Timeout}); keys != nil {
+		d.say(Change{Effect: EffectLater, Keys: keys}, "%s of [watchdog]: each node's mailhad goes by the new value after its next start", list(keys))
+	}
 	if keys := changed(field{"on_quorum_loss", b.OnQuorumLoss, a.OnQuorumLoss},
-		field{"max_moves", b.MaxMoves, a.MaxMoves}, field{"moves_window", b.MovesWindow, a.MovesWindow}); keys != nil {
+		field{"max_moves", b.MaxMoves, a.MaxMoves}, field{"moves_window", b.MovesWindow, a.MovesWindow},
+		field{"max_fencings", b.MaxFencings, a.MaxFencings}, field{"fencings_window", b.FencingsWindow, a.FencingsWindow}); keys != nil {
 		d.say(Change{Effect: EffectAdjust, Keys: keys}, "%s of the cluster: as the new file has it from now on", list(keys))
+	}
+	if keys := changed(field{"interval", bh.Interval, ah.Interval}, field{"suspect", bh.Suspect, ah.Suspect}, field{"suspect_max", bh.SuspectMax, ah.SuspectMax}); keys != nil {
+		d.say(Change{Effect: EffectAdjust, Keys: keys}, "%s of [heartbeat]: as the new file has it from now on", list(keys))
 	}
 	ba, aa := b.API, a.API
 	if keys := changed(field{"listen", ba.Listen, aa.Listen}, field{"cert_file", ba.CertFile, aa.CertFile}, field{"key_file", ba.KeyFile, aa.KeyFile},
@@ -121,7 +134,28 @@ func (d *differ) nodes() {
 	}
 	for _, n := range d.before.Nodes {
 		if _, ok := d.after.Node(n.Name); !ok {
-			d.say(Change{Effect: EffectAdjust, Node: n.Name}, "node %q is no longer of the cluster: it runs and votes for nothing", n.Name)
+			what := "node %q is no longer of the cluster and runs nothing"
+			if !d.after.Etcd.External() {
+				what += "; when it is stopped: mailhactl cluster remove-member %[1]s"
+			}
+			d.say(Change{Effect: EffectAdjust, Node: n.Name}, what, n.Name)
+		}
+	}
+}
+
+func (d *differ) fences() {
+	for _, f := range d.after.Fences {
+		old, ok := d.before.Fence(f.Name)
+		switch {
+		case !ok:
+			d.say(Change{Effect: EffectAdjust}, "fence device %q is new: it is checked, and used from now on", f.Name)
+		case !reflect.DeepEqual(old, f):
+			d.say(Change{Effect: EffectAdjust}, "fence device %q: as the new file has it from now on, and checked", f.Name)
+		}
+	}
+	for _, f := range d.before.Fences {
+		if _, ok := d.after.Fence(f.Name); !ok {
+			d.say(Change{Effect: EffectAdjust}, "fence device %q is gone: it is not used any more", f.Name)
 		}
 	}
 }

@@ -56,6 +56,13 @@ func TestDiff(t *testing.T) {
 		{"nothing", []string{`[[node]]`, "# a comment\n[[node]]", `"ip"`, `'ip'`}, "", ""},
 		{"a default said", []string{`[[node]]`, "[etcd]\nheartbeat = '100ms'\n[[node]]", `"20s"`, `"20s"
 params.cert_days = 14`}, "", ""},
+		{"a fence device", []string{`[[group]]
+name = "mail"`, `[[fence]]
+name = "pdu"
+agent = "fence_apc"
+ports = { n1 = 3 }
+[[group]]
+name = "mail"`}, `adjust fence device "pdu" is new: it is checked, and used from now on`, `adjust fence device "pdu" is gone: it is not used any more`},
 		{"cluster", []string{`"mail"
 [[node]]
 name = "n1"`, `"mial"
@@ -65,17 +72,28 @@ tls_dir = "/etc/tls"
 [etcd]
 port = 3379
 heartbeat = "50ms"
+[heartbeat]
+interval = "100ms"
+port = 3382
+[watchdog]
+mode = "auto"
 [api]
 metrics = "127.0.0.1:9418"
 [[node]]
 name = "n1"`},
 			`refuse the cluster's name cannot change from "mail" to "mial": all that the cluster knows is kept under it
 refuse port of [etcd] cannot change while mailhad runs: stop it on every node, change the file on all of them, start it again
+refuse port of [heartbeat] cannot change while mailhad runs: stop it on every node, change the file on all of them, start it again
 later heartbeat, lease, margin and tls_dir: each node's mailhad goes by the new value after its next start
+later mode of [watchdog]: each node's mailhad goes by the new value after its next start
+adjust interval and suspect of [heartbeat]: as the new file has it from now on
 adjust metrics of [api]: as the new file has it from now on`,
 			`refuse the cluster's name cannot change from "mial" to "mail": all that the cluster knows is kept under it
 refuse port of [etcd] cannot change while mailhad runs: stop it on every node, change the file on all of them, start it again
+refuse port of [heartbeat] cannot change while mailhad runs: stop it on every node, change the file on all of them, start it again
 later heartbeat, lease, margin and tls_dir: each node's mailhad goes by the new value after its next start
+later mode of [watchdog]: each node's mailhad goes by the new value after its next start
+adjust interval and suspect of [heartbeat]: as the new file has it from now on
 adjust metrics of [api]: as the new file has it from now on`},
 		{"nodes", []string{`192.0.2.2"`, `192.0.2.2"
 [[node]]
@@ -89,7 +107,7 @@ move group "news" may no longer run on node "n3": it moves if it is there
 adjust group "news": nodes as the new file has it from now on`,
 			`adjust node "n3" may run groups from now on
 adjust node "n3" is reached at other addresses
-adjust node "n4" is no longer of the cluster: it runs and votes for nothing
+adjust node "n4" is no longer of the cluster and runs nothing; when it is stopped: mailhactl cluster remove-member n4
 move group "news" may no longer run on node "n4": it moves if it is there
 adjust group "news": nodes as the new file has it from now on`},
 		{"a group's settings", []string{`["n1", "n2"]`, `["n2", "n3"]

@@ -2,7 +2,10 @@
 
 package resources
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // Kinds are the kinds of resources that there are, in the order in which people
 // are shown them.
@@ -52,6 +55,20 @@ func (k Kinds) Names() []string { return names(k, func(k Kind) string { return k
 // Param finds a parameter.
 func (k Kind) Param(name string) (Param, bool) {
 	return find(k.Params, func(p Param) bool { return p.Name == name })
+}
+
+// Addresses are those that a resource with these parameters brings up.
+func (k Kind) Addresses(params map[string]string) []netip.Addr {
+	var all []netip.Addr
+	for _, p := range k.Params {
+		if p.Unique != UniqueAddress {
+			continue
+		}
+		for _, v := range p.values(params[p.Name]) {
+			all = append(all, netip.MustParseAddr(v)) // values wrote it
+		}
+	}
+	return all
 }
 
 func names[T any](list []T, name func(T) string) []string {

@@ -34,8 +34,9 @@ func (s *section) named(sort, pattern, rule string) string {
 	return name.text
 }
 
-// didYouMean is a hint with the nearest of the names that there are.
-func didYouMean(got string, have []string) string {
+// DidYouMean is a hint with the nearest of the names that there are; empty: none is near,
+// and they are too many to be told.
+func DidYouMean(got string, have []string) string {
 	if near := nearest(got, have); near != "" {
 		return "did you mean " + strconv.Quote(near) + "?"
 	}

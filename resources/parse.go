@@ -19,6 +19,8 @@ func Parse(file string, data []byte, kinds Kinds) (*Cluster, error) {
 	root := &section{document: c.document, table: c.root}
 	c.readCluster(root.sub("cluster", "[cluster]"))
 	c.readEtcd(root.sub("etcd", "[etcd]"))
+	c.readHeartbeat(root.sub("heartbeat", "[heartbeat]"))
+	c.readWatchdog(root.sub("watchdog", "[watchdog]"))
 	c.readAPI(root.sub("api", "[api]"))
 	for _, s := range root.subs("node") {
 		c.readNode(s)
@@ -28,6 +30,9 @@ func Parse(file string, data []byte, kinds Kinds) (*Cluster, error) {
 	}
 	for _, s := range root.subs("resource") {
 		c.readResource(s)
+	}
+	for _, s := range root.subs("fence") {
+		c.readFence(s)
 	}
 	root.rest()
 	c.check()
@@ -53,6 +58,7 @@ type checker struct {
 	resources  map[string]*resourceText
 	groupOrder []*groupText
 	order      []*resourceText
+	fences     []*fenceText
 }
 
 func (c *checker) warn(at place, what, hint string) {
@@ -81,11 +87,10 @@ func (c *checker) readCluster(s *section) {
 	c.cluster.Margin = s.duration("margin", span{500 * time.Millisecond, 100 * time.Millisecond, time.Minute})
 	c.leaseHolds = len(c.problems) == before
 	c.cluster.OnQuorumLoss = choice(s, "on_quorum_loss", Release, Release, HoldIfAllPeersAgree)
-	if c.cluster.OnQuorumLoss == HoldIfAllPeersAgree {
-		s.problem(s.placeOf("on_quorum_loss"), `write "release"`, "on_quorum_loss = %q is not to be had yet: nodes do not ask one another", HoldIfAllPeersAgree)
-	}
 	c.cluster.MaxMoves = s.number("max_moves", 4, 0, 1000)
 	c.cluster.MovesWindow = s.duration("moves_window", span{time.Hour, time.Minute, 24 * time.Hour})
+	c.cluster.MaxFencings = s.number("max_fencings", 3, 0, 1000)
+	c.cluster.FencingsWindow = s.duration("fencings_window", span{time.Hour, time.Minute, 24 * time.Hour})
 	c.cluster.TLSDir = s.path("tls_dir", "/etc/mailha/tls")
 	if c.leaseHolds && c.cluster.Margin > c.cluster.Lease/2 {
 		c.leaseHolds = false
@@ -134,6 +139,30 @@ func (c *checker) readEtcd(s *section) {
 		}
 	}
 	s.together("ca_file", "cert_file", "key_file")
+	s.rest()
+}
+
+func (c *checker) readHeartbeat(s *section) {
+	if s == nil {
+		s = c.empty("[heartbeat]")
+	}
+	h := &c.cluster.Heartbeat
+	before := len(c.problems)
+	h.Interval = s.duration("interval", span{50 * time.Millisecond, 10 * time.Millisecond, time.Second})
+	h.Suspect = s.duration("suspect", span{max(150*time.Millisecond, 3*h.Interval), 30 * time.Millisecond, time.Minute})
+	h.SuspectMax = s.duration("suspect_max", span{max(time.Second, h.Suspect), 30 * time.Millisecond, time.Minute})
+	timesHold := len(c.problems) == before
+	h.Port = uint16(s.number("port", 2382, 1, 65535))
+	switch {
+	case !timesHold:
+	case h.Suspect < 3*h.Interval:
+		s.problem(s.placeOf("suspect", "interval"), "one packet that is lost must not be a death", "suspect = %q is less than three intervals (%s each)", Span(h.Suspect), Span(h.Interval))
+	case h.SuspectMax < h.Suspect:
+		s.problem(s.placeOf("suspect_max", "suspect"), "", "suspect_max = %q is less than suspect (%s)", Span(h.SuspectMax), Span(h.Suspect))
+	case c.leaseHolds && h.SuspectMax >= c.cluster.Lease:
+		s.problem(s.placeOf("suspect_max", "suspect", "interval"), "make the lease longer or suspect_max shorter",
+			"suspect_max = %q is not less than the lease (%s), which would notice a loss first", Span(h.SuspectMax), Span(c.cluster.Lease))
+	}
 	s.rest()
 }
 

@@ -6,12 +6,14 @@ import (
 	"bytes"
 	"errors"
 	"flag"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -74,7 +76,7 @@ func commented(line string) bool {
 // same without them.
 func TestReferenceStatesTheDefaults(t *testing.T) {
 	full := parse(t, resources.Reference())
-	keep := []string{"name", "kind", "group", "address", "witness = true", "after", "ip", "nic", "shared_ip", "config_dir", "drain_timeout", "["}
+	keep := []string{"name", "kind", "group", "address", "witness = true", "after", "ip", "nic", "shared_ip", "config_dir", "drain_timeout", "agent", `nodes = ["node1"]`, "username", "lanplus", "password", "["}
 	var short []string
 	inList := false
 	for line := range strings.Lines(resources.Reference()) {
@@ -193,6 +195,30 @@ name = "g"
 mailha.toml:9: group "g" has no resource`
 	if diff := cmp.Diff(want, c.Warnings.Error()); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+// Heartbeats go between addresses of the same family, and tell of so many nodes.
+func TestHeartbeats(t *testing.T) {
+	text := "cluster.name = 'many'\n"
+	for i := range resources.MaxNodes {
+		text += fmt.Sprintf("[[node]]\nname = 'n%d'\naddress = ['192.0.2.%d', '2001:db8::%d']\n", i, i+1, i+1)
+	}
+	c := parse(t, text)
+	if h := c.Heartbeat; h.Interval != 50*time.Millisecond || h.Suspect != 150*time.Millisecond || h.SuspectMax != time.Second || h.Port != 2382 {
+		t.Errorf("got %+v", h)
+	}
+	_, err := resources.Parse("f", []byte(text+"[[node]]\nname = 'more'\naddress = '192.0.2.99'\n"), kinds())
+	if want := "f:122: the cluster has 41 nodes, and may have 40"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	c = parse(t, "cluster.name = 'c'\nheartbeat.interval = '400ms'\n"+
+		"node = [{ name = 'a', address = '192.0.2.1' }, { name = 'b', address = ['192.0.2.2', '2001:db8::2'] }, { name = 'c', address = '2001:db8::3' }]\n")
+	if h := c.Heartbeat; h.Suspect != 1200*time.Millisecond || h.SuspectMax != 1200*time.Millisecond {
+		t.Errorf("with a longer interval: %+v", h)
+	}
+	if want := `no heartbeat can go between node "a" and node "c"`; len(c.Warnings) != 1 || !strings.Contains(c.Warnings.Error(), want) {
+		t.Errorf("the warnings are %q", c.Warnings)
 	}
 }
 

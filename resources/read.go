@@ -127,7 +127,7 @@ func (c *checker) readResource(s *section) {
 	s.required("kind", "there is "+enumerate(c.kinds.Names()))
 	kind := s.text("kind", "")
 	if r.kind, r.known = c.kinds.Kind(kind.text); !r.known && s.get("kind") != nil && s.get("kind").form == formText {
-		s.problem(kind.at, didYouMean(kind.text, c.kinds.Names()), "there is no kind %q", kind.text)
+		s.problem(kind.at, DidYouMean(kind.text, c.kinds.Names()), "there is no kind %q", kind.text)
 	}
 	r.Kind = kind.text
 	s.required("group", "every resource is in a group, if need be in one of its own")
@@ -207,7 +207,7 @@ func (r *resourceText) params(s *section) {
 	for _, k := range s.keys {
 		r.places[k.name] = k.value.at
 		if _, ok := r.kind.Param(k.name); r.known && !ok {
-			s.problem(k.at, didYouMean(k.name, names(r.kind.Params, func(p Param) string { return p.Name })), "%s has no parameter %q", r.Kind, k.name)
+			s.problem(k.at, DidYouMean(k.name, names(r.kind.Params, func(p Param) string { return p.Name })), "%s has no parameter %q", r.Kind, k.name)
 			continue
 		}
 		if text, ok := s.param(k); ok {

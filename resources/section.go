@@ -195,7 +195,7 @@ func (s *section) subs(name string) []*section {
 func (s *section) rest() {
 	for _, k := range s.keys {
 		if !slices.Contains(s.asked, k.name) {
-			s.problem(k.at, didYouMean(k.name, s.asked), "there is no key %q", k.name)
+			s.problem(k.at, DidYouMean(k.name, s.asked), "there is no key %q", k.name)
 		}
 	}
 }

@@ -34,6 +34,7 @@ tools() {
 	local missing=()
 	command -v mandoc >/dev/null || missing+=(mandoc)
 	command -v ip >/dev/null || missing+=(iproute2)
+	command -v nft >/dev/null || missing+=(nftables)
 	[ -e /etc/services ] || missing+=(netbase)
 	[ ${#missing[@]} -eq 0 ] && return
 	apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null ||
@@ -49,6 +50,7 @@ others=$(grep -vE 'internal/(cmd/)?lab(/| |\])' <<<"$all" | cut -d' ' -f1)
 step "tools" tools
 step "format" bash -c 'out=$(gofmt -l .); echo -n "$out"; test -z "$out"'
 step "go vet" go vet ./...
+step "go vet of what needs virtual machines" go vet -tags machines ./internal/lab ./fencing/watchdog ./internal/torment/clocks ./internal/labtests
 # shellcheck disable=SC2086
 step "tests that need no nodes" tests $others
 if [ "${1:-}" != -quick ]; then

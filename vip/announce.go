@@ -219,11 +219,13 @@ func (s *Set) announceOne(ctx context.Context, k *kernel, t *tap, p place, gatew
 		if err := s.waitTurn(ctx, k, p, len(frames)); err != nil {
 			return err
 		}
-		s.pace.note(p.link.index, len(frames), time.Now())
 	}
 	for _, f := range frames {
 		if err := t.send(f, nil); err != nil {
 			return err
+		}
+		if p.addr().Is4() { // noted when it has gone out: noted before, it might go out later than noted
+			s.pace.note(p.link.index, 1, time.Now())
 		}
 	}
 	return nil

@@ -4,6 +4,7 @@ package vip
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"net"
 	"net/netip"
@@ -16,6 +17,7 @@ import (
 	"github.com/mdlayher/ndp"
 	"github.com/mdlayher/packet"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 func TestAnnounceOnTheWire(t *testing.T) {
@@ -243,7 +245,7 @@ func TestAnnounceNotAfterRelease(t *testing.T) {
 	us.do(func() {
 		eth0, err := net.InterfaceByName("eth0")
 		l.must(err)
-		s.pace.note(eth0.Index, paceBudget-3, time.Now()) // enough for one of them
+		s.pace.note(eth0.Index, paceBudget-3, time.Now().Add(2*time.Second)) // enough for one of them, and time to act
 	})
 	c := other.capture()
 	failed := make(chan error, 1)
@@ -326,63 +328,109 @@ func TestAnnounceAsRouter(t *testing.T) {
 // than the budget of this Set's packets, those of the probe included.
 func TestAnnounceIsPaced(t *testing.T) {
 	l := newLab(t, 2)
-	us, other := l.hosts[0], l.hosts[1]
+	us := l.hosts[0]
 	us.defaultRoute("192.0.2.2")
-	s, _ := us.set(Config{}, "192.0.2.101/32", "192.0.2.102/32", "192.0.2.103/32")
-	sent := stamps(other)
-	us.mustTake(s)
-	start := time.Now()
-	_, err := us.announce(s, Burst{Count: 2, Interval: time.Millisecond})
-	l.must(err)
-	if d := time.Since(start); d < 500*time.Millisecond {
-		t.Errorf("18 ARP packets within %s after 6 probes", d)
-	}
-	other.capture().upTo(us)
-	times := sent()
-	if len(times) < 6+18 {
-		t.Fatalf("%d ARP packets seen, want 24", len(times))
-	}
-	for i, at := range times {
-		n := 0
-		for _, b := range times[i:] {
-			if b.Sub(at) < paceWindow-50*time.Millisecond { // receiving is stamped a little late
-				n++
+	const most = 500 * time.Millisecond
+	first := time.Hour // from the first probe to the first announcement, in the quickest of some tries
+	for range 5 {
+		s, _ := us.set(Config{}, "192.0.2.101/32", "192.0.2.102/32", "192.0.2.103/32")
+		sent := stamps(us)
+		us.mustTake(s)
+		start := time.Now()
+		_, err := us.announce(s, Burst{Count: 2, Interval: time.Millisecond})
+		l.must(err)
+		if d := time.Since(start); d < 500*time.Millisecond {
+			t.Errorf("18 ARP packets within %s after 6 probes", d)
+		}
+		l.must(us.release(s))
+		times := sent()
+		if len(times) < 6+18 {
+			t.Fatalf("%d ARP packets seen, want 24", len(times))
+		}
+		for i, at := range times {
+			n := 0
+			for _, b := range times[i:] {
+				if b.Sub(at) < paceWindow-50*time.Millisecond { // the stamps' clock may be set meanwhile
+					n++
+				}
+			}
+			if n > paceBudget {
+				t.Fatalf("%d ARP packets within a second", n)
 			}
 		}
-		if n > paceBudget {
-			t.Fatalf("%d ARP packets within a second", n)
+		if first = min(first, times[6].Sub(times[0])); first <= most {
+			return
 		}
 	}
-	if times[6].Sub(times[0]) > 500*time.Millisecond {
-		t.Errorf("the first announcement waited for %s", times[6].Sub(times[0]))
+	t.Errorf("the first announcement waited for %s", first)
+}
+
+// stamps returns a function that tells when h has sent ARP about the test's addresses since stamps was called. The
+// kernel stamps what is sent, and queues it to the socket, while it is sent.
+func stamps(h *host) func() []time.Time {
+	h.lab.t.Helper()
+	raw, err := h.socket(unix.ETH_P_ALL).SyscallConn()
+	h.lab.must(err)
+	h.lab.must(raw.Control(func(fd uintptr) {
+		h.lab.must(unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1))
+	}))
+	read := func(want func(f []byte) bool) (times []time.Time) {
+		h.lab.t.Helper()
+		h.lab.must(raw.Control(func(fd uintptr) {
+			b, oob := make([]byte, 2048), make([]byte, 128)
+			for {
+				n, size, _, _, err := unix.Recvmsg(int(fd), b, oob, unix.MSG_DONTWAIT)
+				if err == unix.EAGAIN {
+					return
+				}
+				h.lab.must(err)
+				if bytes.Equal(b[6:12], h.mac) && want(b[:n]) {
+					times = append(times, stampOf(h.lab, oob[:size]))
+				}
+			}
+		}))
+		return times
+	}
+	// The kernel begins to stamp a little later than it is told to. What has no stamp gets that of its reading.
+	marker := func(f []byte) bool { return binary.BigEndian.Uint16(f[12:]) == etherMarker }
+	late := time.After(patience)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for {
+		h.send(etherFrame(broadcast, h.mac, etherMarker, make([]byte, 46)), nil)
+		sent := time.Now()
+		if at := read(marker); len(at) == 1 && at[0].Before(sent) {
+			break
+		}
+		select {
+		case <-tick.C:
+		case <-late:
+			h.lab.t.Fatal("the kernel does not stamp what is sent")
+		}
+	}
+	return func() []time.Time {
+		h.lab.t.Helper()
+		return read(func(f []byte) bool {
+			return slices.ContainsFunc([]string{"192.0.2.101", "192.0.2.102", "192.0.2.103"}, func(a string) bool {
+				return len(about([][]byte{f}, a)) > 0
+			})
+		})
 	}
 }
 
-// stamps notes when ARP about the test's addresses arrives at h.
-func stamps(h *host) func() []time.Time {
-	conn := h.socket(etherARP)
-	result := make(chan []time.Time)
-	stop := make(chan struct{})
-	go func() {
-		var times []time.Time
-		b := make([]byte, 2048)
-		for {
-			n, _, err := conn.ReadFrom(b)
-			if err != nil {
-				<-stop
-				result <- times
-				return
-			}
-			if bytes.Contains(b[:n], []byte{192, 0, 2, 101}) || bytes.Contains(b[:n], []byte{192, 0, 2, 102}) || bytes.Contains(b[:n], []byte{192, 0, 2, 103}) {
-				times = append(times, time.Now())
-			}
+// stampOf is the time in the control messages of a packet.
+func stampOf(l *lab, oob []byte) time.Time {
+	l.t.Helper()
+	messages, err := unix.ParseSocketControlMessage(oob)
+	l.must(err)
+	for _, m := range messages {
+		if m.Header.Level == unix.SOL_SOCKET && m.Header.Type == unix.SCM_TIMESTAMPNS {
+			sec, nsec := binary.NativeEndian.Uint64(m.Data), binary.NativeEndian.Uint64(m.Data[8:])
+			return time.Unix(int64(sec), int64(nsec))
 		}
-	}()
-	return func() []time.Time {
-		conn.SetReadDeadline(time.Now().Add(10 * time.Millisecond)) // what has arrived is read first
-		close(stop)
-		return <-result
 	}
+	l.t.Fatal("a packet without a time")
+	return time.Time{}
 }
 
 func TestIsRouterWithoutIPv6(t *testing.T) {

@@ -20,6 +20,9 @@ import (
 // A short time for a connect that must not succeed: a retransmission would come after a second.
 const held = 150 * time.Millisecond
 
+// The time for one that must succeed, or be refused, without a retransmission.
+const answered = 900 * time.Millisecond
+
 func (h *host) gate(owner string, addrs []string, ports ...uint16) *Gate {
 	h.lab.t.Helper()
 	var list []netip.Addr
@@ -62,7 +65,11 @@ func TestGateModes(t *testing.T) {
 		oldServer := srv.accept()
 		for _, m := range []Mode{Refuse, Hold, Refuse, Open, Hold} {
 			us.setGate(g, m)
-			c, err := client.tryDial(srv.at(vip), held)
+			wait := answered
+			if m == Hold {
+				wait = held
+			}
+			c, err := client.tryDial(srv.at(vip), wait)
 			switch m {
 			case Open:
 				if err != nil {
@@ -149,7 +156,7 @@ func TestGateInward(t *testing.T) {
 		oldServer := tt.to.accept()
 		for _, m := range []Mode{Refuse, Hold, Open} {
 			us.setGate(tt.g, m)
-			c, err := us.tryDial(tt.to.at(tt.at), held)
+			c, err := us.tryDial(tt.to.at(tt.at), answered)
 			if refused := tt.refused && m != Open; refused && !errors.Is(err, syscall.ECONNREFUSED) || !refused && err != nil {
 				t.Errorf("%s, %s, %s: %v", tt.name, tt.at, m, err)
 			}

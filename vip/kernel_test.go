@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"reflect"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/vishvananda/netlink"
@@ -55,10 +57,11 @@ func TestReadsAsOthersDo(t *testing.T) {
 		k, err := openKernel(t.Context())
 		l.must(err)
 		defer k.Close()
-		ours, err := k.addresses()
-		l.must(err)
-		theirs, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
-		l.must(err)
+		var ours []address
+		theirs := l.settledAddrs(func() {
+			ours, err = k.addresses()
+			l.must(err)
+		})
 		same(t, "addresses", ours, theirs, func(a address) string {
 			return fmt.Sprint(a.prefix, a.index, a.flags, a.peer, a.tagged)
 		}, func(a netlink.Addr) string {
@@ -109,6 +112,31 @@ func TestReadsAsOthersDo(t *testing.T) {
 			t.Errorf("too little to compare: %+v", rs)
 		}
 	})
+}
+
+// settledAddrs reads the addresses when the kernel is done with those that were added, and calls read while they do
+// not change.
+func (l *lab) settledAddrs(read func()) []netlink.Addr {
+	l.t.Helper()
+	late := time.After(patience)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for {
+		before, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
+		l.must(err)
+		read()
+		after, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
+		l.must(err)
+		tentative := slices.ContainsFunc(after, func(a netlink.Addr) bool { return a.Flags&unix.IFA_F_TENTATIVE != 0 })
+		if !tentative && reflect.DeepEqual(before, after) {
+			return after
+		}
+		select {
+		case <-tick.C:
+		case <-late:
+			l.t.Fatalf("the addresses do not settle: %v, %v", before, after)
+		}
+	}
 }
 
 // same compares two lists of the same things in whatever order.

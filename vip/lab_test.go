@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"log/slog"
 	"net"
@@ -232,7 +233,34 @@ func (h *host) addAddrFlags(name, prefix string, flags int) {
 			a.Flags = flags
 		}
 		h.lab.must(netlink.AddrAdd(l, a))
+		if a.Flags&unix.IFA_F_NODAD != 0 {
+			h.lab.awaitGroup(name, netip.MustParsePrefix(prefix).Addr())
+		}
 	})
+}
+
+// awaitGroup waits until the interface hears those who ask for the IPv6 address: the kernel joins the group later than
+// it adds the address.
+func (l *lab) awaitGroup(name string, a netip.Addr) {
+	l.t.Helper()
+	group := solicitedNode(a).As16()
+	late := time.After(patience)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for {
+		b, err := os.ReadFile("/proc/thread-self/net/igmp6")
+		l.must(err)
+		for line := range strings.Lines(string(b)) {
+			if f := strings.Fields(line); len(f) > 2 && f[1] == name && f[2] == hex.EncodeToString(group[:]) {
+				return
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-late:
+			l.t.Fatalf("%s does not join the group of %s", name, a)
+		}
+	}
 }
 
 func (h *host) delAddr(name, prefix string) {

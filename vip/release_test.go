@@ -303,3 +303,50 @@ func echo(t *testing.T, a, b net.Conn) {
 		a, b = b, a
 	}
 }
+
+// A thousand addresses of others that come and go meanwhile keep nobody from knowing
+// which are here.
+func TestListsWhileAddressesChange(t *testing.T) {
+	l := newLab(t, 1)
+	us := l.hosts[0]
+	const crowd = 1000
+	change := func(link netlink.Link, i int, f func(netlink.Link, *netlink.Addr) error) {
+		p := netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)}), 32)
+		if err := f(link, &netlink.Addr{IPNet: fromPrefix(p)}); err != nil {
+			t.Error(err)
+		}
+	}
+	us.do(func() {
+		link, err := netlink.LinkByName("eth0")
+		l.must(err)
+		for i := range crowd {
+			change(link, i, netlink.AddrAdd)
+		}
+	})
+	busy := make(chan struct{})
+	go us.elsewhere(func() {
+		defer close(busy)
+		link, err := netlink.LinkByName("eth0")
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		const lasts = 500 * time.Millisecond
+		for end, i := time.Now().Add(lasts), 0; time.Now().Before(end); i++ {
+			change(link, i%crowd, netlink.AddrDel)
+			change(link, i%crowd, netlink.AddrAdd)
+		}
+	})
+	us.do(func() {
+		for done := false; !done; {
+			select {
+			case <-busy:
+				done = true
+			default:
+			}
+			if _, err := Owned(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}

@@ -93,6 +93,18 @@ func Calls(ctx context.Context, to []netip.AddrPort) ([]Session, error) {
 	return slices.DeleteFunc(list, func(s Session) bool { return !slices.Contains(to, s.Remote) }), err
 }
 
+// Forsake ends this host's connections to addresses whose host is gone, and reports how many. Whoever waits there
+// for an answer would wait until a time-out of its own, ten minutes for a mail that was almost delivered (postconf(5),
+// lmtp_data_done_timeout): nobody is left to tell it, and the address's next host hears nothing of who says nothing.
+// What is still connecting goes on. Errors are those of Destroy.
+func Forsake(ctx context.Context, addrs []netip.Addr) (int, error) {
+	list, err := sockets(ctx, bound&^(1<<unix.BPF_TCP_SYN_SENT), nil, nil)
+	if err != nil {
+		return 0, err
+	}
+	return Destroy(ctx, slices.DeleteFunc(list, func(s Session) bool { return !slices.Contains(addrs, s.Remote.Addr()) }))
+}
+
 func ownAddrs(ctx context.Context) (map[netip.Addr]bool, error) {
 	k, err := openKernel(ctx)
 	if err != nil {

@@ -106,6 +106,34 @@ func TestSessions(t *testing.T) {
 	echo(t, onOwn.client, onOwn.server)
 }
 
+// Who waits for an answer from a host that is gone learns that nobody will give one; what
+// it has elsewhere goes on.
+func TestForsake(t *testing.T) {
+	l := newLab(t, 2)
+	us, gone := l.hosts[0], l.hosts[1]
+	gone.addAddr("eth0", vip4+"/32")
+	gone.addAddr("eth0", vip6+"/128")
+	srv := gone.listen("tcp", ":0")
+	var calls []net.Conn
+	for _, a := range []string{vip4, vip6} {
+		calls = append(calls, us.dial(srv.at(a)))
+		srv.accept()
+	}
+	other := us.dial(srv.at("192.0.2.2"))
+	answers := srv.accept()
+	us.do(func() {
+		if n, err := Forsake(t.Context(), []netip.Addr{netip.MustParseAddr(vip4), netip.MustParseAddr(vip6)}); n != 2 || err != nil {
+			t.Errorf("Forsake() = %d, %v", n, err)
+		}
+	})
+	for _, c := range calls {
+		if err := readEnds(c); !errors.Is(err, syscall.ECONNABORTED) {
+			t.Errorf("who waits got %v", err)
+		}
+	}
+	echo(t, other, answers)
+}
+
 // The peers of destroyed sessions learn it at once, by a reset.
 func TestDestroyResetsThePeer(t *testing.T) {
 	l := newLab(t, 2)

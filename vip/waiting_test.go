@@ -26,15 +26,15 @@ func TestWaiting(t *testing.T) {
 		if _, err := client.tryDial(srv.at(vip), held); !timedOut(err) {
 			t.Errorf("%s, nobody listens: %v, want a timeout", vip, err)
 		}
-		if _, err := us.tryDial(srv.at(vip), held); !errors.Is(err, syscall.ECONNREFUSED) {
+		if _, err := us.tryDial(srv.at(vip), answered); !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Errorf("%s, asked by this host itself: %v, want ECONNREFUSED", vip, err)
 		}
 	}
 	// Neither other addresses nor other ports.
-	if _, err := client.tryDial(srv.at("192.0.2.1"), held); !errors.Is(err, syscall.ECONNREFUSED) {
+	if _, err := client.tryDial(srv.at("192.0.2.1"), answered); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("another address: %v, want ECONNREFUSED", err)
 	}
-	if _, err := client.tryDial(net.JoinHostPort(vip4, "1"), held); !errors.Is(err, syscall.ECONNREFUSED) {
+	if _, err := client.tryDial(net.JoinHostPort(vip4, "1"), answered); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("another port: %v, want ECONNREFUSED", err)
 	}
 	// Whoever waits comes through as soon as somebody listens, without our help.

@@ -150,10 +150,10 @@ func TestBusy(t *testing.T) {
 		"something to read": func(p *pair) { p.write(p.client, "MAIL"); p.arrived() },
 		"something on its way out": func(p *pair) {
 			// More than the client's buffer takes while it does not read.
-			if err := p.server.SetWriteDeadline(time.Now().Add(200 * time.Millisecond)); err != nil {
-				p.t.Fatal(err)
-			}
 			for err := error(nil); err == nil; {
+				if err := p.server.SetWriteDeadline(time.Now().Add(200 * time.Millisecond)); err != nil {
+					p.t.Fatal(err)
+				}
 				_, err = p.server.Write(make([]byte, 1<<16))
 			}
 		},

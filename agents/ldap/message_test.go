@@ -145,15 +145,21 @@ func TestDisconnection(t *testing.T) {
 
 func TestNoAnswerInTime(t *testing.T) {
 	for name, timed := range map[string]bool{"deadline": true, "cancelled": false} {
+		u := serve(t, nil)
 		ctx, cancel := context.WithCancel(t.Context())
 		if timed {
-			ctx, cancel = context.WithTimeout(t.Context(), 50*time.Millisecond)
-		} else {
-			time.AfterFunc(50*time.Millisecond, cancel)
+			ctx, cancel = context.WithTimeout(t.Context(), time.Second)
 		}
 		defer cancel()
-		c := dialed(t, ctx, nil)
-		err := c.BindExternal()
+		c, err := Dial(ctx, u, 0, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if !timed {
+			time.AfterFunc(50*time.Millisecond, cancel) // a session is there to be ended
+		}
+		err = c.BindExternal()
 		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "no answer to bind in time") {
 			t.Errorf("%s: got %v", name, err)
 		}

@@ -27,7 +27,7 @@ type Exim struct {
 	*Instance
 	Config agents.Path
 
-	dismissed map[process.Process]bool // who was asked to part from its client
+	dismissed map[process.Life]bool // who was asked to part from its client
 }
 
 // NewExim returns the backend with its defaults.

@@ -139,17 +139,17 @@ func (e *Exim) Drain(ctx context.Context, f agents.Facts, tell func(left int)) (
 	const pause = 50 * time.Millisecond
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
-	told := map[process.Process]bool{}
+	told := map[process.Life]bool{}
 	for {
 		c, all, err := muster(ctx, f)
 		if err != nil || all == 0 {
 			return 0, err
 		}
 		for _, p := range c.starters {
-			if told[p] {
+			if told[p.Life()] {
 				continue
 			}
-			told[p] = true
+			told[p.Life()] = true
 			if err := p.Signal(syscall.SIGTERM); err != nil {
 				return len(c.deliveries), err
 			}
@@ -205,16 +205,16 @@ func (e *Exim) Dismiss(ctx context.Context, f agents.Facts, idle []vip.Session) 
 		if err != nil {
 			return ended, err
 		}
-		if j.message != "" || len(j.args) == 0 || e.dismissed[g.Host] {
+		if j.message != "" || len(j.args) == 0 || e.dismissed[g.Host.Life()] {
 			continue
 		}
 		if err := g.Host.Signal(syscall.SIGTERM); err != nil {
 			return ended, err
 		}
 		if e.dismissed == nil {
-			e.dismissed = map[process.Process]bool{}
+			e.dismissed = map[process.Life]bool{}
 		}
-		e.dismissed[g.Host] = true
+		e.dismissed[g.Host.Life()] = true
 		ended++
 	}
 	return ended, nil

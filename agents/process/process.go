@@ -28,6 +28,15 @@ type Process struct {
 	State byte   // proc(5) stat field 3 when it was found, such as 'R', 'S' or 'T'
 }
 
+// Life is one life of a process, whatever its state is meanwhile.
+type Life struct {
+	PID   int
+	Start uint64
+}
+
+// Life is what stays the same as long as the process lives.
+func (p Process) Life() Life { return Life{p.PID, p.Start} }
+
 func (p Process) String() string { return fmt.Sprintf("%s[%d]", p.Name, p.PID) }
 
 // Match says which processes belong to an instance: those in the control

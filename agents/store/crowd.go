@@ -21,11 +21,12 @@ import (
 // (service_count = 0). Nothing tells then which process serves which of them, but
 // Dovecot knows from which address each one's client comes. Where all clients from an
 // address have logged in and are idle, any of them may go.
-func (h *house) dismissCrowds(ctx context.Context, f agents.Facts, idle []vip.Session) (int, error) {
-	offered := map[place]int{}
+func (d *Dovecot) dismissCrowds(ctx context.Context, f agents.Facts, h *house, idle []vip.Session) (int, error) {
+	offered, logins := map[place]int{}, map[int]process.Process{}
 	for _, s := range idle {
 		if hosts := h.hosts[s.Inode]; len(hosts) == 1 && len(h.clients[hosts[0].PID]) > 1 {
 			offered[place{hosts[0].PID, s.Remote.Addr()}]++
+			logins[hosts[0].PID] = hosts[0]
 		}
 	}
 	if len(offered) == 0 {
@@ -50,12 +51,12 @@ func (h *house) dismissCrowds(ctx context.Context, f agents.Facts, idle []vip.Se
 			if n == 0 {
 				break
 			}
-			switch err := part(p); {
-			case err == nil:
+			parted, err := d.part(p)
+			if parted {
 				ended, n = ended+1, n-1
-			case !errors.Is(err, errBusy):
-				errs = append(errs, err)
+				d.sent(logins[where.login])
 			}
+			errs = append(errs, err)
 		}
 	}
 	return ended, errors.Join(errs...)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/mailha/mailha/agents"
 	"github.com/mailha/mailha/agents/process"
+	"github.com/mailha/mailha/agents/socket"
 	"github.com/mailha/mailha/vip"
 )
 
@@ -35,15 +36,14 @@ func (d *Dovecot) Dismiss(ctx context.Context, f agents.Facts, idle []vip.Sessio
 		if !ok || s.Idle() < patienceWith(p) {
 			continue
 		}
-		err := part(p)
-		if err == nil {
+		parted, err := d.part(p)
+		if parted {
 			ended++
+			d.sent(h.hosts[s.Inode][0])
 		}
-		if !errors.Is(err, errBusy) {
-			errs = append(errs, err)
-		}
+		errs = append(errs, err)
 	}
-	n, err := h.dismissCrowds(ctx, f, idle)
+	n, err := d.dismissCrowds(ctx, f, h, idle)
 	return ended + n, errors.Join(append(errs, err)...)
 }
 
@@ -56,21 +56,31 @@ func patienceWith(p process.Process) time.Duration {
 	return 0 // whom the lifecycle takes for idle
 }
 
-// errBusy says that a session must not be ended now.
-var errBusy = errors.New("a message is being written")
+// sent remembers a process that was asked to end, and the login process that has yet to
+// pass its last word on.
+func (d *Dovecot) sent(p process.Process) {
+	if d.dismissed == nil {
+		d.dismissed = map[process.Life]bool{}
+	}
+	d.dismissed[p.Life()] = true
+}
 
-// part ends a session politely.
-func part(p process.Process) error {
+// part ends a session politely, and says whether it did: not if a message is being
+// written, nor a second time while the first one takes its time.
+func (d *Dovecot) part(p process.Process) (bool, error) {
+	if d.dismissed[p.Life()] {
+		return false, nil
+	}
 	if serves(p) {
-		busy, err := writes(p)
-		if err != nil {
-			return err
-		}
-		if busy {
-			return errBusy
+		if busy, err := writes(p); busy || err != nil {
+			return false, err
 		}
 	}
-	return p.Signal(syscall.SIGTERM)
+	if err := p.Signal(syscall.SIGTERM); err != nil {
+		return false, err
+	}
+	d.sent(p)
+	return true, nil
 }
 
 // writes says whether a process is writing a message: it has a file open for
@@ -125,7 +135,7 @@ func isStorage(name string) bool {
 
 // ShowOut has all sessions end at once that are served by processes of their own. When
 // the unit is stopped, the processes that speak TLS end as well, and some before
-// they could pass a last word on.
+// they could pass a last word on: so these have to be done with their clients as well.
 func (d *Dovecot) ShowOut(ctx context.Context, f agents.Facts) error {
 	find := func() ([]process.Process, error) {
 		ps, err := process.Find(f.Process)
@@ -135,18 +145,31 @@ func (d *Dovecot) ShowOut(ctx context.Context, f agents.Facts) error {
 	if err != nil {
 		return err
 	}
-	var errs []error
+	h, err := visit(ctx, f)
+	errs := []error{err}
 	for _, p := range ps {
 		errs = append(errs, p.Signal(syscall.SIGTERM))
+	}
+	over := func() (bool, error) {
+		ps, err := find()
+		if err != nil || len(ps) > 0 || h == nil {
+			return len(ps) == 0, err
+		}
+		tcp, err := socket.AllTCP(ctx)
+		return !slices.ContainsFunc(tcp, h.passesOn), err
 	}
 	const pause = 20 * time.Millisecond
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
-	for len(ps) > 0 && err == nil && ctx.Err() == nil {
+	ended, err := over()
+	for !ended && err == nil && ctx.Err() == nil {
 		<-tick.C
-		ps, err = find()
+		ended, err = over()
 	}
-	return errors.Join(append(errs, err)...)
+	if ctx.Err() == nil {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 // CutsCleanly is true: a process that is asked to end rolls back what it has not

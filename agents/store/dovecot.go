@@ -23,6 +23,7 @@ type Dovecot struct {
 	configDir agents.Path
 	binary    agents.Path
 	unit      agents.UnitName
+	dismissed map[process.Life]bool // see part
 }
 
 // NewDovecot returns the backend with its defaults.

@@ -4,6 +4,7 @@ package store
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/mailha/mailha/agents"
@@ -116,4 +117,11 @@ func (h *house) host(s vip.Session) (process.Process, bool) {
 	// Nobody has logged in yet. Who is passed on to another server could not be told
 	// anything.
 	return p, len(h.behind[p.PID]) == 0 && h.others[p.PID] == 0
+}
+
+// passesOn says whether s is the socket of a client whose login process passes on what
+// a process of its own session says.
+func (h *house) passesOn(s socket.TCP) bool {
+	hosts := h.hosts[s.Inode]
+	return slices.ContainsFunc(hosts, func(p process.Process) bool { return isLogin(p) && len(h.behind[p.PID]) > 0 })
 }

@@ -239,3 +239,47 @@ func FuzzParseWho(f *testing.F) {
 		}
 	})
 }
+
+// Who takes his time to end is sent away once.
+func TestPartOnce(t *testing.T) {
+	const words = "TestPartOnce"
+	cmd := exec.Command("sh", "-c", `trap "" TERM; echo ready; read x`, words)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		in.Close()
+		_ = cmd.Wait()
+	}()
+	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	ps, err := process.Find(process.Match{Programs: []string{resolved(cmd.Path)}, Argument: words})
+	if err != nil || len(ps) != 1 {
+		t.Fatalf("found %v, %v", ps, err)
+	}
+	d := NewDovecot()
+	for _, want := range []bool{true, false} {
+		if got, err := d.part(ps[0]); got != want || err != nil {
+			t.Errorf("sent away: %t, %v; want %t", got, err, want)
+		}
+		ps[0].State = 'R' // it does something meanwhile
+	}
+}
+
+func TestPassesOn(t *testing.T) {
+	h := crowded()
+	for inode, want := range map[uint32]bool{10: false, 20: true, 40: false, 50: false, 60: true, 99: false} {
+		if got := h.passesOn(socket.TCP{Inode: inode}); got != want {
+			t.Errorf("%d: %t, want %t", inode, got, want)
+		}
+	}
+}

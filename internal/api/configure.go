@@ -72,7 +72,7 @@ func (s *Server) reviewed(v *view, c ConfigChange) (Review, *resources.Cluster) 
 	}
 	if v.Config.Rev == 0 && !v.known {
 		// The first one: all of it is new.
-		before = &resources.Cluster{Name: next.Name, Etcd: next.Etcd}
+		before = &resources.Cluster{Name: next.Name, Etcd: next.Etcd, Heartbeat: next.Heartbeat}
 	}
 	for _, change := range resources.Diff(before, next, s.Kinds) {
 		change = v.lingering(before, change)
@@ -102,6 +102,16 @@ func (v *view) lingering(before *resources.Cluster, c resources.Change) resource
 		}
 	}
 	return c
+}
+
+// otherVersion says who runs another version than this node; empty: nobody.
+func (v *view) otherVersion(own string) string {
+	for _, name := range slices.Sorted(maps.Keys(v.Nodes)) {
+		if version := v.Nodes[name].Version; version != own {
+			return fmt.Sprintf("%s runs mailha %s, and %s %s", name, version, v.node, own)
+		}
+	}
+	return ""
 }
 
 func placesOf(all resources.Problems) []Place {
@@ -149,6 +159,10 @@ func (s *Server) apply(w http.ResponseWriter, r *http.Request) (any, error) {
 	}
 	if c.TOML == o.Config.TOML {
 		return Done{What: "the cluster runs this configuration already", Already: true, Revision: o.Config.Rev}, nil
+	}
+	if other := o.otherVersion(s.Version); other != "" && !c.Force {
+		return nil, fault(CodeRefused, "have all nodes run the same version first; --force applies it all the same",
+			"%s, and one that cannot read all of it keeps the former configuration: what is new would not start there", other)
 	}
 	put, err := s.Store.PutConfig(r.Context(), state.Config{TOML: c.TOML, By: by, Rev: c.Revision})
 	if err != nil {

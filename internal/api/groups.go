@@ -149,12 +149,26 @@ func (o *order) release() (Done, error) {
 	if r.Owner == "" {
 		return Done{What: "group " + g.Name + " is nobody's", Already: true}, nil
 	}
+	_, present := o.Nodes[r.Owner]
+	stuck := present && r.Phase == state.Failed
 	r, err = o.s.Store.Release(o.ctx, r, o.by)
 	if err != nil {
 		return Done{}, err
 	}
 	o.await(func(v *view) bool { return v.Revision >= r.Rev })
-	return Done{What: fmt.Sprintf("group %s is taken away from %s, and starts where it can", g.Name, r.Former), Revision: r.Rev}, nil
+	done := Done{What: fmt.Sprintf("group %s is taken away from %s, and starts where it can", g.Name, r.Former), Revision: r.Rev}
+	if _, err := o.elsewhere(g, r.Former); !stuck || err != nil {
+		return done, nil
+	}
+	// What could not be stopped there is in its way for as long as it is there, and the node
+	// would still be the first that all others leave the group to.
+	ban, err := o.put(state.Wish{Kind: state.Ban, Group: g.Name, Node: r.Former}, 0, "")
+	if err != nil {
+		return Done{}, fmt.Errorf("%s, but not banned from there: %w", done.What, err)
+	}
+	done.What = fmt.Sprintf("group %s is taken away from %s and banned from there; when that is mended: mailhactl group unban %[1]s %[2]s", g.Name, r.Former)
+	done.Revision, done.Effects = ban.Revision, ban.Effects
+	return done, nil
 }
 
 // harmless refuses what would leave a group without a node.

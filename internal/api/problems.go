@@ -26,8 +26,11 @@ type judge struct {
 func (v *view) problems() []Problem {
 	j := &judge{view: v, problems: []Problem{}}
 	j.store()
+	j.certificate()
 	if v.known {
 		j.nodes()
+		j.hearing()
+		j.devices()
 		for _, g := range v.cluster.Groups {
 			j.group(g)
 		}
@@ -80,6 +83,9 @@ func (j *judge) nodes() {
 			versions[record.Version] = append(versions[record.Version], n.Name)
 		} else if j.Stale == nil {
 			j.absent(n)
+		}
+		if j.Stale == nil {
+			j.shot(n)
 		}
 		if w, ok := j.standby(n.Name); ok {
 			j.add(SeverityNote, Problem{
@@ -248,6 +254,9 @@ func (j *judge) wishes() {
 				What: fmt.Sprintf("group %s is banned from %s%s", w.Group, w.Node, asked(w, j.now)), Hint: "mailhactl group unban " + w.Group + " " + w.Node,
 				Group: w.Group, Node: w.Node,
 			})
+		case w.Kind == state.Fence:
+			j.add(SeverityWarning, Problem{What: w.Node + " is to be fenced" + asked(w, j.now), Node: w.Node})
+		case w.Kind == state.Fenced && w.AsOf != 0: // told already
 		case w.Kind == state.Fenced:
 			j.add(SeverityNote, Problem{What: w.Node + " is taken as switched off" + asked(w, j.now), Node: w.Node})
 		}

@@ -43,6 +43,7 @@ func (s *Server) routes() {
 		"POST /v1/nodes/{node}/standby":        (*order).standby,
 		"DELETE /v1/nodes/{node}/standby":      (*order).online,
 		"POST /v1/nodes/{node}/fenced":         (*order).fenced,
+		"POST /v1/nodes/{node}/fence":          (*order).fence,
 		"POST /v1/maintenance":                 (*order).maintain,
 		"DELETE /v1/maintenance":               (*order).resume,
 		"POST /v1/resources/{name}/stop":       (*order).stop,

@@ -55,6 +55,7 @@ type Options struct {
 	Cluster func() *resources.Cluster
 	Survey  Survey
 	Kinds   resources.Kinds
+	Senses
 	Clock   clock.Clock      // nil: clock.Boot
 	Now     func() time.Time // nil: time.Now
 	Metrics http.Handler     // of /metrics; nil: none
@@ -146,5 +147,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.Serve
 // look is the state as it is now.
 func (s *Server) look() (*view, <-chan struct{}) {
 	snapshot, newer := s.Snapshot()
-	return look(snapshot, s.Cluster(), s.Node, s.Now().UTC().Truncate(time.Millisecond), s.Clock.Now(), s.Survey), newer
+	v := look(snapshot, s.Cluster(), s.Node, s.Now().UTC().Truncate(time.Millisecond), s.Clock.Now(), s.Survey)
+	v.hearts, v.checks, v.expires = ears{s.hearts()}, s.checks(), s.expires()
+	return v, newer
 }

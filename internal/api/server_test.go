@@ -303,3 +303,29 @@ params = { unit = "innd.service" }
 		t.Error(err)
 	}
 }
+
+// A node of another version may not be able to read the new file, and would be left what is
+// new all the same.
+func TestApplyWantsOneVersion(t *testing.T) {
+	c := apitest.Serve(t)
+	client := api.Dial(c.Socket)
+	file := strings.Replace(apitest.Config, "name = \"mail\"", "name = \"mail\"\nmax_moves = 7", 1)
+	c.Change(func(s *state.Snapshot) {
+		n := s.Nodes["n2"]
+		n.Version = "1.2.2"
+		s.Nodes["n2"] = n
+	})
+	review, err := client.Review(t.Context(), api.ConfigChange{TOML: file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	change := api.ConfigChange{TOML: file, Revision: review.Revision}
+	var fault *api.Fault
+	if _, err := client.Apply(t.Context(), change); !errors.As(err, &fault) || fault.Code != api.CodeRefused || !strings.Contains(fault.What, "n2 runs mailha 1.2.2, and n1 1.2.3") {
+		t.Errorf("it was applied: %v", err)
+	}
+	change.Force = true
+	if _, err := client.Apply(t.Context(), change); err != nil {
+		t.Error(err)
+	}
+}

@@ -40,6 +40,9 @@ func (o *order) online() (Done, error) {
 // fencedFor is how long an operator's word is good that a node is off.
 const fencedFor = time.Hour
 
+// fenceFor is how long it is tried to have a node switched off.
+const fenceFor = 10 * time.Minute
+
 func (o *order) fenced() (Done, error) {
 	name := o.r.PathValue("node")
 	waits := func(w state.Wish) bool { return w.Kind == state.Hear && w.Node == name }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mailha/mailha/fencing"
 	"github.com/mailha/mailha/internal/clock"
 	"github.com/mailha/mailha/internal/state"
 	"github.com/mailha/mailha/resources"
@@ -25,6 +26,9 @@ type view struct {
 	now     time.Time
 	at      clock.Time
 	survey  Survey
+	hearts  ears
+	checks  []fencing.Check
+	expires time.Time // this node's certificate; zero: it is not known
 	place   placement.State
 	plan    placement.Plan
 }
@@ -43,7 +47,9 @@ func look(s state.Snapshot, c *resources.Cluster, node string, now time.Time, at
 func (v *view) with(wishes []state.Wish) *view {
 	s := v.Snapshot
 	s.Wishes = wishes
-	return look(s, v.cluster, v.node, v.now, v.at, v.survey)
+	other := look(s, v.cluster, v.node, v.now, v.at, v.survey)
+	other.hearts, other.checks, other.expires = v.hearts, v.checks, v.expires
+	return other
 }
 
 // wish finds one that is not over.
@@ -111,6 +117,7 @@ func (v *view) nodeOf(n resources.Node) Node {
 			out.Groups = append(out.Groups, g.Name)
 		}
 	}
+	out.Fencing = fencingOf(v.Shots[n.Name])
 	return out
 }
 

@@ -68,6 +68,18 @@ type Node struct {
 	Version   string    `json:"version,omitempty"`
 	Addresses []string  `json:"addresses"`
 	Groups    []string  `json:"groups"` // that it owns
+	Fencing   *Fencing  `json:"fencing,omitempty"`
+}
+
+// Fencing is the latest attempt to have a node switched off.
+type Fencing struct {
+	Phase  string      `json:"phase"` // shooting, off, missed, spared
+	By     string      `json:"by"`    // the node that does it
+	Since  time.Time   `json:"since"` // of the phase
+	Why    string      `json:"why"`
+	Device string      `json:"device,omitempty"`
+	Tries  int         `json:"tries,omitempty"` // in a row that came to nothing
+	Times  []time.Time `json:"times,omitempty"` // at which it was confirmed off
 }
 
 // NodeState is whether a node can be used.

@@ -71,11 +71,20 @@ func (c *Contest) note(act string, r rival.Rival, seen traffic.Report, verdict j
 		add("service killed, no SMTP greeting", "ms", *seen.BannerBlackoutMS, 0)
 	case "cut":
 		goal := 0.0
+		greets := goal
 		if lease := r.Lease(); lease > 0 {
 			goal = millis(lease + goalAfter)
+			greets = goal
+		}
+		if m, is := r.(*rival.Mailhad); is && m.Fences() {
+			goal = goalFenced
+			if m.LosesLeader() {
+				goal = goalElected
+			}
+			greets = goal + goalWarm
 		}
 		add("power cut, address away", "ms", *seen.ICMPBlackoutMS, goal)
-		add("power cut, no SMTP greeting", "ms", *seen.BannerBlackoutMS, goal)
+		add("power cut, no SMTP greeting", "ms", *seen.BannerBlackoutMS, greets)
 	}
 	add(act+": times that the address was on two nodes", "count", float64(len(verdict.Doubles)), 0)
 }

@@ -20,6 +20,9 @@ const (
 	goalAway    = 20  // ms, address, in a planned move
 	goalGreets  = 100 // ms, SMTP from a warm MTA, likewise
 	goalNotices = 50  // ms
+	goalFenced  = 250 // ms, address, in a power cut, with a fence device
+	goalElected = 400 // ms, likewise, if etcd has to choose a leader first
+	goalWarm    = 250 // ms, SMTP from a warm MTA after the address
 	goalAfter   = time.Second
 )
 

@@ -39,8 +39,12 @@ func (c *Contest) idle(ctx context.Context, m *rival.Mailhad) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	c.Tell("a hundred resources get ready")
-	if err := m.Run(ctx, rival.MailhadConfig(m.Ground(), m.Lease(), idleConfig())); err != nil {
-		return err
+	// What had these addresses before lets go of them first: another node would find them in
+	// use, and stay away from them for a while.
+	for _, groups := range []string{"", idleConfig()} {
+		if err := m.Run(ctx, rival.MailhadConfig(m.Ground(), m.Lease(), groups)); err != nil {
+			return err
+		}
 	}
 	nodes := m.Ground().Lab.Nodes()
 	for crowdOn(nodes[0]) != idleGroups*idleResources {

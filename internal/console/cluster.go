@@ -58,7 +58,7 @@ func (s *session) load(h home) (*resources.Cluster, resources.Node, error) {
 
 func (s *session) clusterCommand() *cobra.Command {
 	return branch("cluster", "Begin a cluster, let nodes in, replace members of etcd, save and restore",
-		s.initCommand(), s.tokenCommand(), s.joinCommand(), s.replaceCommand(), s.snapshotCommand(), s.restoreCommand())
+		s.initCommand(), s.tokenCommand(), s.joinCommand(), s.membersCommand(), s.replaceCommand(), s.removeCommand(), s.snapshotCommand(), s.restoreCommand())
 }
 
 // caller is who runs the program.
@@ -189,6 +189,35 @@ func (s *session) replaceCommand() *cobra.Command {
 				return err
 			}
 			fmt.Fprintf(s.out, "%s is a member without data now. Start mailhad there: it catches up by itself.\n", args[0])
+			return nil
+		},
+	}
+	h.flags(c)
+	return c
+}
+
+func (s *session) removeCommand() *cobra.Command {
+	var h home
+	c := &cobra.Command{
+		Use: "remove-member NODE", Short: "Take the etcd member of a node out that is no more of the cluster", Args: cobra.ExactArgs(1),
+		Long: "For a node that was taken out of the configuration: its member of etcd would count for the majority for ever. Run it on another node, with mailhad stopped on the one that goes, and remove the certificates there: they are good until they end.",
+		RunE: func(_ *cobra.Command, args []string) error {
+			cluster, _, err := s.load(h)
+			if err != nil {
+				return err
+			}
+			if _, still := cluster.Node(args[0]); still {
+				return fmt.Errorf("%s is in %s: take it out, apply that with \"mailhactl config apply\", and then remove its member", args[0], h.file)
+			}
+			client, err := enrol.Dial(cluster, s.quiet())
+			if err != nil {
+				return err
+			}
+			defer client.Close()
+			if err := quorum.Remove(s.ctx, client, args[0]); err != nil {
+				return err
+			}
+			fmt.Fprintf(s.out, "%s is no member any more. Remove its certificates there: %s\n", args[0], cluster.TLSDir)
 			return nil
 		},
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/mailha/mailha/fencing"
 	"github.com/mailha/mailha/internal/api"
 	"github.com/mailha/mailha/internal/pacemaker"
 	"github.com/mailha/mailha/resources"
@@ -21,7 +22,7 @@ const maxFile = 2 << 20
 
 func (s *session) configCommand() *cobra.Command {
 	return branch("config", "Show, check and change the configuration",
-		s.showConfigCommand(), s.checkConfigCommand(), s.diffConfigCommand(), s.applyConfigCommand(), s.pacemakerCommand())
+		s.showConfigCommand(), s.referenceCommand(), s.checkConfigCommand(), s.diffConfigCommand(), s.applyConfigCommand(), s.pacemakerCommand())
 }
 
 // read returns a file's text and what messages call it; "-" is standard input.
@@ -60,6 +61,18 @@ func (s *session) showConfigCommand() *cobra.Command {
 	}
 }
 
+func (s *session) referenceCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "reference", Short: "Print a file with every key, its default and what it is for; needs no mailhad", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			text := resources.Reference()
+			return s.show(struct {
+				TOML string `json:"toml"`
+			}{text}, func(p *page) { p.WriteString(text) })
+		},
+	}
+}
+
 func (s *session) checkConfigCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "check FILE", Short: "Say all that is wrong with a file; needs no mailhad", Args: cobra.ExactArgs(1), ValidArgsFunction: toml,
@@ -77,11 +90,12 @@ func (s *session) checkConfigCommand() *cobra.Command {
 			case err != nil:
 				return err
 			default:
-				review.Warnings = placesOf(c.Warnings)
+				problems, warnings := fencing.CheckFile(s.ctx, name, data, c)
+				review.Problems, review.Warnings = placesOf(problems), placesOf(append(c.Warnings, warnings...))
 			}
 			err = s.show(review, func(p *page) {
 				p.places(review)
-				if c != nil {
+				if c != nil && !review.Refused() {
 					count := 0
 					for _, g := range c.Groups {
 						count += len(g.Resources)
@@ -214,7 +228,7 @@ func (s *session) applyConfigCommand() *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
-	c.Flags().BoolVar(&force, "force", false, "though a group will run nowhere then")
+	c.Flags().BoolVar(&force, "force", false, "though a group will run nowhere then, or a node runs another version")
 	return c
 }
 

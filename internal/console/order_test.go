@@ -159,7 +159,7 @@ func TestWaitsThatEndBadly(t *testing.T) {
 		{"it is given up", "group move mx n2", func(c *apitest.Cluster) *act {
 			return (&act{}).on("is to move", func() { endWishes(c) })
 		}, []string{"group mx did not get to n2: it runs on n1"}},
-		{"it takes too long", "group move mx n2 --timeout 100ms", func(*apitest.Cluster) *act { return &act{} },
+		{"it takes too long", "group move mx n2 --timeout 2s", func(*apitest.Cluster) *act { return &act{} },
 			[]string{"it was not done within", "group mx still runs on n1", "goes on all the same"}},
 		{"the service fails", "resource restart postfix", func(c *apitest.Cluster) *act {
 			return (&act{}).on("is to be restarted on n1", func() {
@@ -240,6 +240,16 @@ func TestOrders(t *testing.T) {
 			})
 		}
 	}
+	stuck := func(more func(*state.Snapshot)) func(*apitest.Cluster) {
+		return func(c *apitest.Cluster) {
+			c.Change(func(s *state.Snapshot) {
+				g := s.Groups["mx"]
+				g.Phase = state.Failed
+				s.Groups["mx"] = g
+				more(s)
+			})
+		}
+	}
 	for _, tt := range []struct {
 		args, stdin string
 		play        func(*apitest.Cluster)
@@ -267,6 +277,8 @@ func TestOrders(t *testing.T) {
 		{args: "group release mx", stdin: "", code: 1, want: "--yes answers beforehand"},
 		{args: "group release mx --yes", code: 1, want: "its owner is present"},
 		{args: "group release mx", stdin: "yes\n", play: lost, want: "group mx is taken away from n1"},
+		{args: "group release mx --yes", play: stuck(func(*state.Snapshot) {}), want: "group mx is taken away from n1 and banned from there; when that is mended: mailhactl group unban mx n1", wishes: 1},
+		{args: "group release mx --yes", play: stuck(func(s *state.Snapshot) { delete(s.Nodes, "n2") }), want: "group mx is taken away from n1, and starts where it can"},
 		{args: "node standby n1 --no-wait", want: "n1 is to run nothing", wishes: 1},
 		{args: "node standby n2 --no-wait", play: lost, code: 1, want: "group box would run nowhere"},
 		{args: "node standby n2 --no-wait --force", play: lost, want: "n2 is to run nothing", wishes: 1},

@@ -34,7 +34,9 @@ func leaves(c *cobra.Command) map[string][]string {
 	for _, sub := range c.Commands() {
 		if len(sub.Commands()) > 0 {
 			maps.Copy(all, leaves(sub))
-			continue
+			if !strings.Contains(sub.Use, " ") {
+				continue // it does nothing by itself
+			}
 		}
 		var flags []string
 		sub.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {

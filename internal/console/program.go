@@ -148,7 +148,7 @@ func (s *session) root() *cobra.Command {
 	must(root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{outputText, outputJSON}, cobra.ShellCompDirectiveNoFileComp)))
 	root.AddCommand(
 		s.statusCommand(), s.eventsCommand(), s.explainCommand(), s.planCommand(), s.whatIfCommand(),
-		s.groupCommand(), s.nodeCommand(), s.resourceCommand(), s.failuresCommand(), s.maintenanceCommand(),
+		s.groupCommand(), s.nodeCommand(), s.fenceCommand(), s.resourceCommand(), s.failuresCommand(), s.maintenanceCommand(),
 		s.clusterCommand(), s.configCommand(), s.versionCommand(),
 	)
 	branches(root)

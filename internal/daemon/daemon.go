@@ -22,6 +22,7 @@ import (
 	"github.com/mailha/mailha/internal/failover"
 	"github.com/mailha/mailha/internal/kinds"
 	"github.com/mailha/mailha/internal/metrics"
+	"github.com/mailha/mailha/internal/poison"
 	"github.com/mailha/mailha/internal/quorum"
 	"github.com/mailha/mailha/internal/state"
 	"github.com/mailha/mailha/internal/survey"
@@ -54,10 +55,11 @@ func (d *Daemon) load() (*resources.Cluster, resources.Node, error) {
 			return nil, resources.Node{}, fmt.Errorf("find the name of this node: %w", err)
 		}
 	}
-	n, ok := c.Node(d.Node)
-	if !ok {
-		return nil, n, fmt.Errorf("%s: this node, %s, is not in [[node]]; its name can be given with --node", d.File, d.Node)
+	if _, ok := c.Node(d.Node); !ok {
+		return nil, resources.Node{}, fmt.Errorf("%s: this node, %s, is not in [[node]]; its name can be given with --node", d.File, d.Node)
 	}
+	c = d.latest(c)
+	n, _ := c.Node(d.Node)
 	return c, n, nil
 }
 
@@ -72,19 +74,28 @@ func (d *Daemon) Run(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
+	units := unit.New("", d.Log)
+	defer units.Close()
+	hound, err := machine().armed(ctx, cluster, node, d.idle(cluster, node, units).Bare, d.Log)
+	if err != nil {
+		return err
+	}
+	defer hound.end()
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
-	client, closeClient, err := d.etcd(ctx, cluster, node, fail)
+	client, member, closeClient, err := d.etcd(ctx, cluster, node, fail)
 	if err != nil {
 		return err
 	}
 	defer closeClient()
-	store, err := state.Open(client, state.Options{Cluster: cluster.Name, Log: d.Log})
+	heart, err := newPulse(cluster, node.Name, d.Log)
 	if err != nil {
 		return err
 	}
-	units := unit.New("", d.Log)
-	defer units.Close()
+	store, err := state.Open(client, state.Options{Cluster: cluster.Name, Agreed: heart.agreed, Log: d.Log})
+	if err != nil {
+		return err
+	}
 	boot, err := bootID()
 	if err != nil {
 		return err
@@ -92,11 +103,13 @@ func (d *Daemon) Run(ctx context.Context) error {
 	status := newNotifier()
 	feed := api.NewFeed()
 	meter := metrics.New(d.Version).WithProcess()
+	keeping := keep(enrol.Applied(cluster), d.Log)
+	defer close(keeping)
 	engine := failover.New(failover.Config{
 		Meter:   meter,
-		Node:    state.Node{Name: node.Name, Boot: boot, Version: d.Version},
+		Node:    state.Node{Name: node.Name, Boot: boot, Version: d.Version, Key: heart.public},
 		Cluster: cluster, Types: d.Types, Store: store, Units: units, StateDir: d.StateDir, Log: d.Log,
-		Drop: vip.Drop, Extend: vip.Extend, Alive: status.alive, Present: status.present, Seen: feed.Set, Witness: node.Witness,
+		Drop: vip.Drop, Extend: vip.Extend, Forsake: vip.Forsake, Alive: func() { status.alive(); hound.alive() }, Present: status.present, Seen: feed.Set, Witness: node.Witness, Empty: hound.guard != nil, Fitted: hound.guard != nil,
 		Parse: func(text string) (*resources.Cluster, error) {
 			return resources.Parse("the cluster's configuration", []byte(text), kinds.Of(d.Types))
 		},
@@ -104,9 +117,21 @@ func (d *Daemon) Run(ctx context.Context) error {
 			data, err := os.ReadFile(d.File)
 			return string(data), err
 		},
+		Adopted: keeping.adopted,
+		// What fence_mailha knows of a former life of this node is over.
+		Arrive: func(ctx context.Context) error {
+			return poison.Open(client, cluster.Name).Rise(ctx, node.Name, boot)
+		},
 	})
-	meter.Add(measured(engine, store))
-	server := api.New(api.Options{Node: node.Name, Version: d.Version, Store: store, Snapshot: feed.Latest, Cluster: engine.Cluster,
+	heart.engine = engine
+	papers := newPapers(cluster, node, d.Log)
+	meter.Add(measured(engine, store, papers))
+	arms, err := newGuns(node.Name, cluster, heart, engine, store, meter.Shot, d.Log)
+	if err != nil {
+		return err
+	}
+	meter.AddSenses(metrics.Senses{Node: node.Name, Hearts: heart.View, Checks: arms.latest})
+	server := api.New(api.Options{Senses: api.Senses{Hearts: heart.View, Checks: arms.latest, Certificate: papers.end}, Node: node.Name, Version: d.Version, Store: store, Snapshot: feed.Latest, Cluster: engine.Cluster,
 		Survey: survey.State, Kinds: kinds.Of(d.Types), Metrics: meter.Handler(), Log: d.Log})
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	served, err := d.serve(serving, server, engine.Cluster)
@@ -115,8 +140,19 @@ func (d *Daemon) Run(ctx context.Context) error {
 		return err
 	}
 	go d.letIn(serving, cluster, node, client, store)
+	go papers.keep(serving)
+	if member != nil {
+		go yield(serving, node.Name, member, engine.Snapshot, engine.Cluster, heart.View, d.Log)
+	}
+	var beating sync.WaitGroup
+	defer beating.Wait()
+	beating.Go(func() { heart.beat(serving, feed, d.Log) })
+	beating.Go(func() { arms.ready(serving, feed, heart.Changed()) })
+	arms.unfence(ctx)
 	status.ready()
+	hound.follow(engine.Safe, fail)
 	err = engine.Run(ctx)
+	hound.end()
 	status.stopping()
 	stop()
 	return errors.Join(err, served(), failure(ctx))
@@ -142,7 +178,7 @@ func (d *Daemon) serve(ctx context.Context, server *api.Server, configured func(
 }
 
 // measured is what a scrape asks for.
-func measured(e *failover.Engine, store *state.Store) metrics.Node {
+func measured(e *failover.Engine, store *state.Store, papers *papers) metrics.Node {
 	return metrics.Node{
 		Report: e.Report,
 		Held: func() ([]vip.Holding, error) {
@@ -158,7 +194,8 @@ func measured(e *failover.Engine, store *state.Store) metrics.Node {
 			}
 			return s.Deadline().Sub(store.Time().Now()), true
 		},
-		Quorum: func() bool { return e.Snapshot().Stale == nil },
+		Quorum:      func() bool { return e.Snapshot().Stale == nil },
+		Certificate: papers.end,
 	}
 }
 
@@ -170,22 +207,23 @@ func failure(ctx context.Context) error {
 	return nil
 }
 
-// etcd is this node's member of the cluster, or the operator's own.
-func (d *Daemon) etcd(ctx context.Context, c *resources.Cluster, n resources.Node, fail func(error)) (*quorum.Client, func(), error) {
+// etcd is this node's member of the cluster with a client, or a client of the operator's
+// own and no member.
+func (d *Daemon) etcd(ctx context.Context, c *resources.Cluster, n resources.Node, fail func(error)) (*quorum.Client, *quorum.Member, func(), error) {
 	if c.Etcd.External() {
 		client, err := quorum.Dial(quorum.Endpoints{URLs: c.Etcd.Endpoints, TLS: quorum.Files{CA: c.Etcd.CAFile, Cert: c.Etcd.CertFile, Key: c.Etcd.KeyFile}, Log: d.Log})
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 		go d.advise(ctx, client)
-		return client, func() { _ = client.Close() }, nil
+		return client, nil, func() { _ = client.Close() }, nil
 	}
 	const patience = 30 * time.Second // others may not be there yet, which is no reason to give up
 	starting, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	m, err := quorum.Start(starting, enrol.Member(c, n, d.Log))
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	go func() {
 		<-m.Done()
@@ -193,7 +231,7 @@ func (d *Daemon) etcd(ctx context.Context, c *resources.Cluster, n resources.Nod
 			fail(fmt.Errorf("this node's member of etcd has failed: %w", err))
 		}
 	}()
-	return m.Client(), func() {
+	return m.Client(), m, func() {
 		if m.Err() != nil {
 			return // it cannot be closed any more
 		}
@@ -250,8 +288,12 @@ func (d *Daemon) Clean(ctx context.Context) error {
 	}
 	units := unit.New("", d.Log)
 	defer units.Close()
-	engine := failover.New(failover.Config{Node: state.Node{Name: node.Name}, Cluster: cluster, Types: d.Types, Units: units, StateDir: d.StateDir, Log: d.Log, Drop: vip.Drop})
-	return engine.Clean(ctx)
+	return d.idle(cluster, node, units).Clean(ctx)
+}
+
+// idle is a loop that does not run: it needs neither etcd nor a lease.
+func (d *Daemon) idle(c *resources.Cluster, n resources.Node, units failover.Units) *failover.Engine {
+	return failover.New(failover.Config{Node: state.Node{Name: n.Name}, Cluster: c, Types: d.Types, Units: units, StateDir: d.StateDir, Log: d.Log, Drop: vip.Drop})
 }
 
 func bootID() (string, error) {

@@ -12,12 +12,13 @@ import (
 // notifier tells systemd how the daemon fares: sd_notify(3). Outside of a unit of
 // Type=notify it does nothing.
 type notifier struct {
-	fed      atomic.Int64 // when, in nanoseconds
+	began    time.Time
+	fed      atomic.Int64 // when, in nanoseconds since it began
 	interval time.Duration
 }
 
 func newNotifier() *notifier {
-	n := &notifier{}
+	n := &notifier{began: time.Now()}
 	if every, err := sd.SdWatchdogEnabled(false); err == nil {
 		n.interval = every
 	}
@@ -31,7 +32,9 @@ func (n *notifier) alive() {
 	if n.interval == 0 {
 		return
 	}
-	now, last := time.Now().UnixNano(), n.fed.Load()
+	// Not by the time that people read: when that goes back, nothing would be fed until
+	// it has come again.
+	now, last := int64(time.Since(n.began)), n.fed.Load()
 	if time.Duration(now-last) >= n.interval/part && n.fed.CompareAndSwap(last, now) {
 		n.tell(sd.SdNotifyWatchdog)
 	}

@@ -76,16 +76,24 @@ func Found(ctx context.Context, c *resources.Cluster, n resources.Node, log *slo
 	if err := certify(c, n); err != nil {
 		return err
 	}
+	if err := forgetApplied(c); err != nil {
+		return err
+	}
 	return quorum.Found(ctx, Member(c, n, log), nil)
 }
 
 // certify makes the cluster's authority, and the certificate of its first node.
 func certify(c *resources.Cluster, n resources.Node) error {
-	subject := trust.Subject{Name: n.Name, Role: trust.RoleNode, Addresses: n.Addresses}
+	return trust.Dir(c.TLSDir).Found(c.Name, subject(n), time.Now())
+}
+
+// subject is whom a node's certificate is for.
+func subject(n resources.Node) trust.Subject {
+	s := trust.Subject{Name: n.Name, Role: trust.RoleNode, Addresses: n.Addresses}
 	if len(n.Addresses) == 0 {
-		subject.Addresses = []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1})}
+		s.Addresses = []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1})}
 	}
-	return trust.Dir(c.TLSDir).Found(c.Name, subject, time.Now())
+	return s
 }
 
 // Invite makes a token by which a node of the configuration comes in, within life. It
@@ -121,6 +129,13 @@ func Door(c *resources.Cluster, client *quorum.Client, store *state.Store, file 
 		if err != nil {
 			return trust.Welcome{}, fmt.Errorf("read the configuration: %w", err)
 		}
+		latest, err := store.Config(ctx)
+		if err != nil {
+			return trust.Welcome{}, err
+		}
+		if latest.Rev != 0 {
+			text = []byte(latest.TOML)
+		}
 		if len(i.Addresses) == 0 {
 			return trust.Welcome{}, fmt.Errorf("node %s has no address", i.Node)
 		}
@@ -140,7 +155,12 @@ func Join(ctx context.Context, token trust.Token, dir trust.Dir, file string) er
 		return err
 	}
 	if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) || welcome.Config == "" {
-		return err
+		if err != nil {
+			return err
+		}
+		// A copy that an earlier cluster of this name has left (Applied) is older now.
+		now := time.Now()
+		return os.Chtimes(file, now, now)
 	}
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return fmt.Errorf("keep the configuration: %w", err)

@@ -26,14 +26,17 @@ import (
 func twoNodes(t *testing.T) *resources.Cluster {
 	t.Helper()
 	dir := t.TempDir()
-	at := func(last byte) []netip.Addr { return []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, last})} }
+	client, peer := quorumtest.Port(t), quorumtest.Port(t)
 	return &resources.Cluster{
 		Name: "test", TLSDir: filepath.Join(dir, "tls"),
 		Etcd: resources.Etcd{
-			DataDir: filepath.Join(dir, "etcd"), Port: quorumtest.Port(t).Port(), PeerPort: quorumtest.Port(t).Port(),
+			DataDir: filepath.Join(dir, "etcd"), Port: client.Port(), PeerPort: peer.Port(),
 			Heartbeat: 100 * time.Millisecond, Election: time.Second,
 		},
-		Nodes: []resources.Node{{Name: "n1", Addresses: at(1)}, {Name: "n2", Addresses: at(2)}},
+		Nodes: []resources.Node{
+			{Name: "n1", Addresses: []netip.Addr{client.Addr()}},
+			{Name: "n2", Addresses: []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 2})}},
+		},
 	}
 }
 

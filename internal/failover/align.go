@@ -10,6 +10,7 @@ import (
 
 	"github.com/mailha/mailha/internal/state"
 	"github.com/mailha/mailha/resources"
+	"github.com/mailha/mailha/resources/placement"
 )
 
 // shaped is what a tenure was told to consist of, and what that came from.
@@ -29,6 +30,24 @@ type standby struct {
 	ended  bool
 	failed time.Time // the last time
 	count  int       // of failures
+	row    int       // of them, each within the window of the one before
+}
+
+// rest is how long what has failed is left alone, as a plan does with what is owned. Where
+// the group itself is, it waits for this.
+func (s *standby) rest(window time.Duration, owned bool) time.Duration {
+	if owned {
+		return placement.Rest(0, window)
+	}
+	return placement.Rest(s.row-1, window)
+}
+
+// fail notes a failure.
+func (s *standby) fail(f failure, window time.Duration) {
+	if f.at.Sub(s.failed) > window {
+		s.row = 0
+	}
+	s.failed, s.count, s.row = f.at, f.number, s.row+1
 }
 
 func (s *standby) end() {
@@ -104,7 +123,7 @@ func (e *Engine) alignStandby(u *turn) {
 				s.tenure.order(order{shape: &now.shape})
 			}
 			seen := 0
-			if s.count > 0 && u.now.Sub(s.failed) > g.FailureWindow {
+			if s.count > 0 && u.now.Sub(s.failed) > s.rest(g.FailureWindow, e.owned[g.Name] != nil) {
 				seen = s.count // another try
 			}
 			s.sent = s.tenure.keep(s.sent, order{left: map[string]bool{}, stopped: stopped, hold: &e.caring, seen: seen})
@@ -172,6 +191,12 @@ func (e *Engine) elsewhere(group, resource string) bool {
 		}
 	}
 	return false
+}
+
+// strewn says whether something of a group is here in another one's hands.
+func (e *Engine) strewn(group string) bool {
+	g, _ := e.Cluster().Group(group)
+	return slices.ContainsFunc(g.Resources, func(r resources.Resource) bool { return e.elsewhere(group, r.Name) })
 }
 
 // stands says whether this node runs what of a group runs everywhere.

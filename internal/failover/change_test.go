@@ -44,6 +44,12 @@ func TestReload(t *testing.T) {
 				g.Resources = tt.to(slices.Clone(g.Resources))
 				s := h.shape(g)
 				h.tenure.order(order{shape: &s})
+				if tt.name == "times" { // a second file comes before anybody has looked at the first
+					g.Resources = slices.Clone(g.Resources)
+					g.Resources[0].StopTimeout++
+					again := h.shape(g)
+					h.tenure.order(order{shape: &again})
+				}
 				h.pass(time.Second)
 				if got := h.world.order(); got != tt.want {
 					t.Errorf("%q, want %q", got, tt.want)

@@ -25,7 +25,7 @@ func (e *Engine) Clean(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, e.Cluster().Lease/part)
 	defer cancel()
 	addresses := e.sweepAddresses(ctx)
-	sweeps := e.sweepAll(ctx, e.leftovers(ctx))
+	sweeps := e.sweepAll(ctx, e.leftovers(ctx, e.glance()))
 	for _, t := range sweeps {
 		t.order(order{end: true, hurry: e.hurry()})
 	}
@@ -47,11 +47,15 @@ type leftover struct {
 	dirty map[string]bool // the resources that were not proved to be stopped
 }
 
-// leftovers looks for what a former daemon may have left here. It takes a tenth of
-// the lease at most: what has not shown by then that it is not here may be.
-func (e *Engine) leftovers(ctx context.Context) []leftover {
-	const part = 10 // of the lease: the presence waits for it
-	glance := e.Cluster().Lease / part
+// glance is how long a look for what was left may take: the presence waits for it.
+func (e *Engine) glance() time.Duration {
+	const part = 10 // of the lease
+	return e.Cluster().Lease / part
+}
+
+// leftovers looks for what a former daemon may have left here. It takes no longer than
+// most: what has not shown by then that it is not here may be.
+func (e *Engine) leftovers(ctx context.Context, most time.Duration) []leftover {
 	groups := slices.Concat(e.Cluster().Groups, e.unlisted())
 	found := make([]leftover, len(groups))
 	var looks sync.WaitGroup
@@ -64,7 +68,7 @@ func (e *Engine) leftovers(ctx context.Context) []leftover {
 		for _, r := range g.Resources { // all of them are in the map before anybody else touches it
 			looks.Go(func() {
 				d, err := e.driver(r)
-				if err != nil || d.gone(ctx, glance) != nil {
+				if err != nil || d.gone(ctx, most) != nil {
 					return
 				}
 				mu.Lock()
@@ -75,7 +79,7 @@ func (e *Engine) leftovers(ctx context.Context) []leftover {
 	}
 	done := make(chan struct{})
 	go func() { defer close(done); looks.Wait() }()
-	e.await(ctx, done, glance)
+	e.await(ctx, done, most)
 	mu.Lock()
 	defer mu.Unlock()
 	var left []leftover

@@ -27,6 +27,9 @@ func (e *Engine) configure(u *turn) {
 		e.Log.Error("the cluster's configuration cannot be used by this node; it keeps the one that it has", "error", err)
 		return
 	}
+	if e.Adopted != nil {
+		e.Adopted(c.TOML)
+	}
 	if !reflect.DeepEqual(parsed, e.Cluster()) {
 		e.Log.Info("the cluster's configuration is adopted", "by", c.By, "revision", c.Rev)
 		e.cluster.Store(parsed)

@@ -94,7 +94,8 @@ func (d *driver) stop(ctx context.Context, timeout time.Duration) error {
 	})
 }
 
-// monitor returns nil for a resource that is well, whichever role it has.
+// monitor returns nil for a resource that is well, whichever role it has. The addresses of
+// the promoted one are the business of who has promoted it.
 func (d *driver) monitor(ctx context.Context, m resources.Monitor) error {
 	err := d.do(ctx, m.Timeout, 0, func(ctx context.Context, a agents.Agent, paramErr error) error {
 		if paramErr != nil {
@@ -103,6 +104,9 @@ func (d *driver) monitor(ctx context.Context, m resources.Monitor) error {
 		return a.Monitor(ctx, agents.Depth(m.Depth).Floor())
 	})
 	if p := (agents.Promoted{}); errors.As(err, &p) {
+		if p.Addresses {
+			return nil
+		}
 		return p.Err
 	}
 	return err

@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/mailha/mailha/agents"
+	"github.com/mailha/mailha/internal/clock"
 	"github.com/mailha/mailha/internal/kinds"
 	"github.com/mailha/mailha/internal/state"
 	"github.com/mailha/mailha/resources"
@@ -31,7 +33,10 @@ type Config struct {
 	// Extend has the kernel remove all addresses of the cluster on this node when so
 	// much time has passed, unless it is called again: vip.Extend. Nil: nobody does.
 	Extend func(context.Context, time.Duration) error
-	Log    *slog.Logger
+	// Forsake ends the connections that this node has to addresses which were elsewhere:
+	// vip.Forsake. Nil: nobody does.
+	Forsake func(context.Context, []netip.Addr) (int, error)
+	Log     *slog.Logger
 	// Present is told when the node has joined the cluster, and when it has lost it;
 	// nil: nobody asks.
 	Present func(bool)
@@ -42,8 +47,19 @@ type Config struct {
 	// none yet.
 	Parse func(text string) (*resources.Cluster, error)
 	File  func() (string, error)
+	// Adopted is told the text of each configuration of the cluster's that is adopted; nil:
+	// nobody asks. It must not wait.
+	Adopted func(text string)
 	// Witness: it is present and runs nothing.
 	Witness bool
+	// Arrive is called before each attempt to join, and keeps the node out with its error;
+	// nil: nothing has to be said before.
+	Arrive func(ctx context.Context) error
+	// Empty: Engine.Bare has just proved that nothing of a former daemon's is here.
+	Empty bool
+	// Fitted: a watchdog was made to fit the lease and the margin of Cluster, which count
+	// therefore, whatever the cluster runs by now.
+	Fitted bool
 	// Alive is called by the loop itself whenever it has gone round, at least each
 	// second; nil: nobody asks.
 	Alive func()
@@ -65,8 +81,16 @@ type Engine struct {
 
 	report atomic.Pointer[state.Report]
 
-	mu     sync.Mutex
-	tokens map[string]chan struct{} // by resource
+	epochs map[string]uint64 // of groups, as they were seen last; the loop's
+
+	// began has the lease and the margin that this daemon goes by until it ends.
+	began  atomic.Pointer[resources.Cluster]
+	termed bool // it is known; the loop's
+
+	mu       sync.Mutex
+	tokens   map[string]chan struct{} // by resource
+	promised promises
+	safety   safety
 
 	// What follows belongs to the loop.
 	adopted int64 // revision of the configuration
@@ -80,7 +104,15 @@ type Engine struct {
 
 // New makes a loop. It does nothing yet.
 func New(cfg Config) *Engine {
-	e := &Engine{Config: cfg, types: map[string]agents.Type{}, kinds: kinds.Of(cfg.Types), bell: newBell(), news: newQueue[news](), tokens: map[string]chan struct{}{}}
+	e := &Engine{Config: cfg, epochs: map[string]uint64{}, types: map[string]agents.Type{}, kinds: kinds.Of(cfg.Types), bell: newBell(), news: newQueue[news](), tokens: map[string]chan struct{}{}}
+	e.promised.until = map[string]clock.Time{}
+	if cfg.Cluster != nil {
+		e.promised.lease = cfg.Cluster.Lease
+	}
+	e.safety.bare = cfg.Empty
+	if e.Store != nil {
+		e.promised.began = e.now()
+	}
 	if e.Meter == nil {
 		e.Meter = nobody{}
 	}
@@ -88,6 +120,7 @@ func New(cfg Config) *Engine {
 		e.types[t.Name] = t
 	}
 	e.cluster.Store(cfg.Cluster)
+	e.began.Store(cfg.Cluster)
 	return e
 }
 
@@ -141,14 +174,21 @@ func (e *Engine) Run(ctx context.Context) error {
 func (e *Engine) life(ctx context.Context, snapshots <-chan state.Snapshot) error {
 	sweeping, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	sweeps := e.sweepAll(sweeping, e.leftovers(ctx))
+	left := e.leftovers(ctx, e.glance())
+	e.safety.find(left)
+	sweeps := e.sweepAll(sweeping, left)
+	if len(sweeps) > 0 {
+		life := e.safety.now()
+		go func() { _ = e.awaitSweeps(sweeping, sweeps, life) }()
+	}
 	session, err := e.join(ctx)
 	if err != nil {
 		const most = time.Minute
 		ctx, cancel := context.WithTimeout(sweeping, most)
 		defer cancel()
-		return e.swept(ctx, sweeps)
+		return e.awaitSweeps(ctx, sweeps, e.safety.now())
 	}
+	e.safety.hold(session.Deadline)
 	e.session.Store(session)
 	e.tellPresent(true)
 	err = e.serve(ctx, session, snapshots, sweeps)
@@ -200,22 +240,60 @@ func (e *Engine) alive() {
 	}
 }
 
-// join tries until ctx ends.
+// settle finds out what lease and margin the daemon goes by, from its first lease to its
+// last: those that the cluster runs. The file on this node may be of long ago.
+func (e *Engine) settle(ctx context.Context) error {
+	c, err := e.Store.Config(ctx)
+	switch {
+	case errors.Is(err, state.ErrFormat):
+		return nil // which is told by whoever watches it
+	case err != nil || c.Rev == 0 || e.Parse == nil:
+		return err
+	}
+	latest, err := e.Parse(c.TOML)
+	if err != nil {
+		return nil // which is told when it would be adopted
+	}
+	own := e.Config.Cluster
+	switch {
+	case latest.Lease == own.Lease && latest.Margin == own.Margin:
+	case e.Fitted:
+		e.Log.Warn("the lease and the margin of this node's file count here, as its watchdog was armed for them: put the cluster's configuration (mailhactl config show) into the file, and restart mailhad", "lease", own.Lease, "cluster", latest.Lease)
+	default:
+		e.began.Store(latest)
+	}
+	return nil
+}
+
+// join tries until ctx ends. The term is the same for all leases of this daemon.
 func (e *Engine) join(ctx context.Context) (*state.Session, error) {
-	c := e.Cluster()
 	said := ""
 	for {
 		var session *state.Session
 		var err error
 		done := make(chan struct{})
+		patience := e.began.Load().Lease
 		go func() {
 			defer close(done)
-			try, cancel := context.WithTimeout(ctx, c.Lease)
+			try, cancel := context.WithTimeout(ctx, patience)
 			defer cancel()
+			if !e.termed {
+				if err = e.settle(try); err != nil {
+					return
+				}
+			}
+			if e.Arrive != nil {
+				if err = e.Arrive(try); err != nil {
+					return
+				}
+			}
+			c := e.began.Load()
 			session, err = e.Store.Join(try, e.Node, state.Term{TTL: c.Lease, Margin: c.Margin})
 		}()
-		e.await(context.WithoutCancel(ctx), done, 2*c.Lease)
+		e.await(context.WithoutCancel(ctx), done, 2*patience)
+		<-done // a process that stood still wakes up with all of its timers due
 		if err == nil {
+			e.termed = true
 			return session, nil
 		}
 		if ctx.Err() != nil {
@@ -250,6 +328,10 @@ func (e *Engine) driver(r resources.Resource) (*driver, error) {
 }
 
 func (e *Engine) see(s state.Snapshot) {
+	e.forsake(context.Background(), s)
+	e.mu.Lock()
+	s.Promised = e.promised.of(e.Cluster(), e.now())
+	e.mu.Unlock()
 	e.snapshot.Store(&s)
 	if e.Seen != nil {
 		e.Seen(s)

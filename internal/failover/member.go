@@ -41,6 +41,7 @@ type member struct {
 	detail    string
 	fault     string // the last failure, until it is up again
 	degraded  bool
+	absent    bool        // of ailing: an address of it is gone, and no more is known to be wrong
 	failures  []time.Time // on this node, as far as they count
 	again     time.Time   // not to be tried before
 	renew     bool        // it has to be stopped before it is started
@@ -60,7 +61,7 @@ func (m *member) enter(c condition, detail string) {
 		m.cancel()
 	}
 	m.turn++
-	m.condition, m.detail, m.since, m.degraded, m.cancel, m.doing = c, detail, time.Now(), false, nil, ""
+	m.condition, m.detail, m.since, m.degraded, m.absent, m.cancel, m.doing = c, detail, time.Now(), false, false, nil, ""
 	switch c {
 	case up:
 		m.fault = ""

@@ -10,6 +10,7 @@ import (
 
 	"github.com/mailha/mailha/agents"
 	"github.com/mailha/mailha/resources"
+	"github.com/mailha/mailha/vip"
 )
 
 // result is how an operation or a watch over a resource ended.
@@ -129,6 +130,7 @@ func (t *tenure) judge(m *member, err error, log *slog.Logger) {
 	log.Error("it has failed", "error", err)
 	m.enter(ailing, err.Error())
 	t.failure(m, err, m.resource.OnFailure == resources.OnFailureMove)
+	m.absent = errors.Is(err, vip.ErrNotHeld) && !errors.Is(err, vip.ErrConflict)
 }
 
 // failure counts one. Whether the group goes elsewhere is not for the tenure to say:

@@ -139,7 +139,8 @@ func stoppedBy(u *turn) map[string]bool {
 // digest notes what a tenure tells.
 func (e *Engine) digest(n news) {
 	if s := e.standby[n.t.name]; s != nil && s.tenure == n.t && n.failure != nil {
-		s.failed, s.count = n.failure.at, n.failure.number
+		g, _ := e.Cluster().Group(n.t.name)
+		s.fail(*n.failure, g.FailureWindow)
 	}
 	o := e.owned[n.t.name]
 	if o == nil || o.tenure != n.t {

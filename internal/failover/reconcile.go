@@ -85,15 +85,25 @@ func (t *tenure) next(ctx context.Context, m *member, want bool) {
 			t.begin(ctx, m, reloading)
 		}
 	case ailing, stuck: // clean up first, whatever comes then
-		if t.free(m) {
+		switch {
+		case m.absent && !m.renew && t.startable(m, want):
+			// A start puts an address back that somebody has removed, and leaves alone what
+			// runs. To stop first would drain for nobody: clients have gone already.
+			t.begin(ctx, m, starting)
+		case t.free(m):
 			t.begin(ctx, m, stopping)
 		}
 	case down:
-		if want && t.grounded(m) && t.epoch >= m.floor && t.valid() {
+		if t.startable(m, want) {
 			m.renew = false
 			t.begin(ctx, m, starting)
 		}
 	}
+}
+
+// startable says whether a resource that should run may be started now.
+func (t *tenure) startable(m *member, want bool) bool {
+	return want && t.grounded(m) && t.epoch >= m.floor && t.valid()
 }
 
 // free says whether nothing that is stopped before it is still there.

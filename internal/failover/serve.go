@@ -61,6 +61,7 @@ func (e *Engine) serve(ctx context.Context, session *state.Session, snapshots <-
 		e.alive()
 		again = e.turn(t)
 		if t.leaving && len(e.owned) == 0 && e.standbyOver() {
+			e.safety.prove(e.safety.now())
 			e.leave(t)
 			return nil
 		}
@@ -168,7 +169,11 @@ func (e *Engine) lose(session *state.Session) error {
 	go func() { defer close(over); done <- e.swept(ctx, all) }()
 	e.await(ctx, over, most)
 	e.news.take()
-	return <-done
+	err := <-done
+	if err == nil {
+		e.safety.prove(e.safety.now())
+	}
+	return err
 }
 
 // hurry is how long stops may take without a lease: another node may take over two

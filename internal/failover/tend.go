@@ -9,6 +9,7 @@ import (
 
 	"github.com/mailha/mailha/agents"
 	"github.com/mailha/mailha/resources"
+	"github.com/mailha/mailha/vip"
 )
 
 // watchAll begins to watch over what is up and not watched yet.
@@ -79,7 +80,7 @@ func (v *vigil) keep(ctx context.Context) error {
 			due[i] = time.Now().Add(mon.Interval)
 		}
 		timer.Stop()
-		err := v.look(ctx, mon)
+		err := v.patiently(ctx, mon)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -94,6 +95,18 @@ func (v *vigil) keep(ctx context.Context) error {
 		if note != v.note && (note != "" || i == len(monitors)-1) {
 			v.note = note
 			v.t.results.put(result{m: v.m, turn: v.turn, doing: watching, note: note, noted: true})
+		}
+	}
+}
+
+// patiently looks, and again for a second if a link is down: one that flaps is no reason to
+// drain and stop a service, and one that is gone for good takes the node's lease with it.
+func (v *vigil) patiently(ctx context.Context, mon resources.Monitor) error {
+	const most, each = time.Second, 100 * time.Millisecond
+	for end := time.Now().Add(most); ; {
+		err := v.look(ctx, mon)
+		if !errors.Is(err, vip.ErrLinkDown) || time.Now().After(end) || pause(ctx, each) != nil {
+			return err
 		}
 	}
 }

@@ -267,8 +267,10 @@ func (t *tenure) become(s shape) {
 		if how := s.compare(target.resource, p.resource); how != equal || target.role != p.role || m.removed {
 			m.become(p, how)
 			if m.condition == up && m.next == nil && m.fresh == nil {
-				m.turn++ // the watch goes by the new one
-				m.cancel()
+				m.turn++             // the watch goes by the new one
+				if m.cancel != nil { // nil: it has another one since the last order, and no watch yet
+					m.cancel()
+				}
 				m.cancel = nil
 			}
 		}

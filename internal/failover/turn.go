@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/mailha/mailha/internal/clock"
 	"github.com/mailha/mailha/internal/state"
 	"github.com/mailha/mailha/internal/survey"
 	"github.com/mailha/mailha/resources/placement"
@@ -20,6 +21,8 @@ type turn struct {
 	ctx   context.Context
 	state state.Snapshot // with what this node has written since
 	now   time.Time
+	// promised is until when nodes are to be left what they have.
+	promised map[string]clock.Time
 }
 
 // turn takes news in, makes a plan and does this node's part of it. It says when to
@@ -41,7 +44,10 @@ func (e *Engine) turn(t *term) <-chan time.Time {
 	e.tell(u)
 	var next time.Time
 	if t.fresh {
+		promised, decided := e.decide()
+		u.promised = promised
 		next = e.follow(u)
+		decided()
 	}
 	const soon = 100 * time.Millisecond
 	if ctx.Err() != nil {
@@ -57,6 +63,7 @@ func (e *Engine) turn(t *term) <-chan time.Time {
 func (e *Engine) follow(u *turn) (next time.Time) {
 	e.configure(u)
 	u.state = e.overlay(u.snapshot)
+	u.state.Promised = u.promised
 	e.adopt(u)
 	e.reclaim(u)
 	c := e.Cluster()
@@ -105,6 +112,9 @@ func (e *Engine) reclaim(u *turn) {
 		}
 		if _, known := e.Cluster().Group(name); known && u.session.Owns(g) && !u.leaving {
 			continue // the answer to an earlier write was lost: it is begun
+		}
+		if e.strewn(name) {
+			continue // a sweep still has some of it, under the name that it had for a former daemon
 		}
 		free, err := u.session.Free(u.ctx, g, "nothing of it was left on "+e.Node.Name+" when it came back")
 		if err != nil {

@@ -24,6 +24,8 @@ type world struct {
 	things map[[2]string]*thing // by node and resource
 	dead   map[string]bool      // switched off
 	faults map[string]fault     // by "node/resource/operation", each of which may be *
+	mercy  bool                 // no stop fails any more once a lease is lost
+	fenced func(string) bool    // a node on which nothing may be any more; nil: none
 	story  []happening
 	wrong  []string
 }
@@ -41,6 +43,7 @@ type fault struct {
 	hang  bool // it ignores its context
 	panic bool
 	last  time.Duration // how long it takes; 0: a moment
+	once  bool          // not again
 }
 
 // happening is something that was seen from outside.
@@ -67,6 +70,10 @@ func (w *world) begin(node, resource string, epoch uint64, params map[string]str
 	}
 	for at := range w.things {
 		if !warm && at[1] == resource && at[0] != node {
+			if w.fenced != nil && w.fenced(at[0]) {
+				w.cut(at[0])
+				continue
+			}
 			w.wrong = append(w.wrong, fmt.Sprintf("%s is started on %s while it is on %s", resource, node, at[0]))
 		}
 	}
@@ -110,6 +117,10 @@ func (w *world) where(resource string) (nodes []string) {
 func (w *world) off(node string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.cut(node)
+}
+
+func (w *world) cut(node string) {
 	w.dead[node] = true
 	for at := range w.things {
 		if at[0] == node {
@@ -124,6 +135,13 @@ func (w *world) set(where string, f fault) {
 	w.faults[where] = f
 }
 
+// faultless says whether nothing is to go wrong any more.
+func (w *world) faultless() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.faults) == 0
+}
+
 func (w *world) heal() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -136,6 +154,9 @@ func (w *world) fault(node, resource, what string) fault {
 	for _, n := range []string{node, "*"} {
 		for _, r := range []string{resource, "*"} {
 			if f, ok := w.faults[n+"/"+r+"/"+what]; ok {
+				if f.once {
+					delete(w.faults, n+"/"+r+"/"+what)
+				}
 				return f
 			}
 		}

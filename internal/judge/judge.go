@@ -39,16 +39,16 @@ type Judge struct {
 	stop   chan struct{}
 	done   sync.WaitGroup
 
-	mu    sync.Mutex
-	names map[string]string // of MACs
-	err   error
+	mu   sync.Mutex
+	macs map[string]known
+	err  error
 
 	missed atomic.Int64
 }
 
 // Start begins to watch.
 func Start(cfg Config) (*Judge, error) {
-	j := &Judge{cfg: cfg, record: newRecord(), stop: make(chan struct{}), names: map[string]string{}}
+	j := &Judge{cfg: cfg, record: newRecord(), stop: make(chan struct{}), macs: map[string]known{}}
 	err := cfg.Host.Do(func() (err error) {
 		j.wire, err = openWire("eth0", cfg.Own4, cfg.Own6)
 		return err
@@ -103,19 +103,41 @@ func (j *Judge) hear() {
 			return
 		}
 		if ok && watched[c.addr] {
-			j.record.see(Thing{Address, c.addr.String()}, j.nameOf(c.mac), c.at)
+			of := j.of(c.mac)
+			j.record.see(Thing{Address, c.addr.String()}, of.name, look{c.at.Add(-of.late), c.at})
 		}
 	}
 }
 
-func (j *Judge) nameOf(mac net.HardwareAddr) string {
+// known is whose a MAC is, and how old its answers may be when they come.
+type known struct {
+	name string
+	late time.Duration
+}
+
+func (j *Judge) of(mac net.HardwareAddr) known {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if name, is := j.names[mac.String()]; is {
-		return name
+	if k, is := j.macs[mac.String()]; is {
+		return k
 	}
-	return mac.String()
+	return known{name: mac.String()}
 }
+
+// Know says whose a MAC is, of nodes that the judge cannot look into, and how old an
+// answer may be when it comes: an emulated machine gives it and is put off.
+func (j *Judge) Know(mac net.HardwareAddr, name string, late time.Duration) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.macs[mac.String()] = known{name, late}
+}
+
+// See notes what somebody else has seen a node with, at some moment from the one to the
+// other.
+func (j *Judge) See(t Thing, node string, from, to time.Time) { j.record.see(t, node, look{from, to}) }
+
+// Miss counts a look that somebody else has missed.
+func (j *Judge) Miss() { j.missed.Add(1) }
 
 // ask asks for all addresses, spread over the interval.
 func (j *Judge) ask() {
@@ -144,9 +166,7 @@ func (j *Judge) visit(n Node) {
 	for known := 0; ; {
 		if pid, err := n.PID(); err == nil && pid != known {
 			if mac, err := hardware(pid); err == nil {
-				j.mu.Lock()
-				j.names[mac.String()] = n.Name
-				j.mu.Unlock()
+				j.Know(mac, n.Name, 0)
 				known = pid
 			}
 		}
@@ -182,6 +202,12 @@ func (j *Judge) Since(then time.Time) Verdict {
 
 // Holders are those that were seen with a thing since then.
 func (j *Judge) Holders(t Thing, then time.Time) []string { return j.record.holders(t, then) }
+
+// Times are when a node was first and last seen with a thing since then; ok is false if
+// it was not.
+func (j *Judge) Times(t Thing, node string, then time.Time) (first, last time.Time, ok bool) {
+	return j.record.times(t, node, then)
+}
 
 // Worst counts the doubles of a kind, and says how long the longest was.
 func (v Verdict) Worst(k Kind) (n int, longest time.Duration) {

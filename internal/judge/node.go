@@ -41,20 +41,21 @@ func (j *Judge) look(n Node, v *nodeView) {
 	if v.pid != pid || len(v.devices) < len(j.cfg.Disks) || v.system == "" {
 		*v = view(pid, j.cfg.Disks)
 	}
-	at := time.Now()
+	began := time.Now()
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/mountinfo", pid))
 	if err != nil {
 		return
 	}
+	seen := look{began, time.Now()}
 	for _, device := range writable(data) {
 		if disk, is := v.devices[device]; is {
-			j.record.see(Thing{Mount, disk}, n.Name, at)
+			j.record.see(Thing{Mount, disk}, n.Name, seen)
 		}
 	}
 	for _, u := range j.cfg.Units {
-		at := time.Now()
+		began := time.Now()
 		if alive(v.system, u) {
-			j.record.see(Thing{Service, u}, n.Name, at)
+			j.record.see(Thing{Service, u}, n.Name, look{began, time.Now()})
 		}
 	}
 }

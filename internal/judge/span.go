@@ -10,8 +10,8 @@ import (
 
 // gap ends a span: whoever was not seen for so long may have let go meanwhile. It is
 // longer than several looks, which come each 20 ms, and shorter than any thing takes to
-// go to another node and back.
-const gap = 250 * time.Millisecond
+// go to another node and back: a directory that is asked to, a fifth of a second.
+const gap = 100 * time.Millisecond
 
 // Kind is what may be held by one node at a time.
 type Kind string
@@ -29,10 +29,35 @@ type Thing struct {
 	Name string
 }
 
+// look is when somebody was seen with a thing: at some moment from the one to the other.
+// It is a moment if the kernel noted it, and longer if the look took its time.
+type look struct{ from, to time.Time }
+
 // span is a time for which a holder was seen with a thing again and again.
 type span struct {
 	holder      string
-	first, last time.Time
+	first, last look
+}
+
+// sure says whether a look lies in the time for which the holder had the thing for certain.
+func (s span) sure(l look) bool { return !l.from.Before(s.first.to) && !l.to.After(s.last.from) }
+
+// overlap is the time for which two had a thing for certain; ok is false if there may be
+// none.
+func overlap(a, b span) (from, to time.Time, ok bool) {
+	from, to = latest(a.first.to, b.first.to), earliest(a.last.from, b.last.from)
+	if !from.After(to) {
+		return from, to, true
+	}
+	for _, one := range []struct {
+		span
+		look
+	}{{a, b.first}, {a, b.last}, {b, a.first}, {b, a.last}} {
+		if one.sure(one.look) {
+			return one.to, one.to, true
+		}
+	}
+	return from, to, false
 }
 
 // record is who was seen with what.
@@ -43,21 +68,23 @@ type record struct {
 
 func newRecord() *record { return &record{spans: map[Thing][]span{}} }
 
-// see notes that a holder had a thing. Looks at one thing come in their order.
-func (r *record) see(t Thing, holder string, at time.Time) {
+// see notes that a holder had a thing.
+func (r *record) see(t Thing, holder string, l look) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	spans := r.spans[t]
 	for i := len(spans) - 1; i >= 0; i-- {
 		if s := &spans[i]; s.holder == holder {
-			if at.Sub(s.last) <= gap {
-				s.last = at
-				return
+			if l.from.Sub(s.last.to) > gap {
+				break
 			}
-			break
+			if l.to.After(s.last.to) { // who looks in two ways hears of one later
+				s.last = l
+			}
+			return
 		}
 	}
-	r.spans[t] = append(spans, span{holder, at, at})
+	r.spans[t] = append(spans, span{holder, l, l})
 }
 
 // Double is a time for which two had a thing that is for one.
@@ -69,8 +96,8 @@ type Double struct {
 	For time.Duration
 }
 
-// doubles are the times since then for which two spans lie over each other: the one
-// was seen again after the other had been seen. An orderly change of hands has none.
+// doubles are the times since then for which two spans lie over each other for certain: the
+// one was seen again after the other had been seen. An orderly change of hands has none.
 func (r *record) doubles(since time.Time) []Double {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -78,8 +105,8 @@ func (r *record) doubles(since time.Time) []Double {
 	for thing, spans := range r.spans {
 		for i, a := range spans {
 			for _, b := range spans[i+1:] {
-				from, to := latest(a.first, b.first), earliest(a.last, b.last)
-				if a.holder == b.holder || from.After(to) || to.Before(since) {
+				from, to, ok := overlap(a, b)
+				if a.holder == b.holder || !ok || to.Before(since) {
 					continue
 				}
 				from = latest(from, since)
@@ -97,11 +124,27 @@ func (r *record) holders(t Thing, since time.Time) []string {
 	defer r.mu.Unlock()
 	var names []string
 	for _, s := range r.spans[t] {
-		if !s.last.Before(since) && !slices.Contains(names, s.holder) {
+		if !s.last.to.Before(since) && !slices.Contains(names, s.holder) {
 			names = append(names, s.holder)
 		}
 	}
 	return names
+}
+
+// times are the first and the last sight of a holder with a thing since then.
+func (r *record) times(t Thing, holder string, since time.Time) (first, last time.Time, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range r.spans[t] {
+		if s.holder != holder || s.last.to.Before(since) {
+			continue
+		}
+		if !ok {
+			first = latest(s.first.to, since)
+		}
+		last, ok = s.last.to, true
+	}
+	return first, last, ok
 }
 
 // silence is the longest time within one in which nobody was seen with a thing.
@@ -109,16 +152,16 @@ func (r *record) silence(t Thing, from, to time.Time) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	spans := slices.Clone(r.spans[t])
-	slices.SortFunc(spans, func(a, b span) int { return a.first.Compare(b.first) })
+	slices.SortFunc(spans, func(a, b span) int { return a.first.to.Compare(b.first.to) })
 	longest, at := time.Duration(0), from
 	for _, s := range spans {
-		if s.last.Before(at) {
+		if s.last.to.Before(at) {
 			continue
 		}
-		if s.first.After(to) {
+		if s.first.to.After(to) {
 			break
 		}
-		longest, at = max(longest, s.first.Sub(at)), s.last
+		longest, at = max(longest, s.first.to.Sub(at)), s.last.to
 	}
 	return max(longest, to.Sub(at))
 }

@@ -7,10 +7,16 @@ import (
 	"time"
 )
 
-// sight is a holder seen at a time in milliseconds.
+// sight is a holder seen at a time in milliseconds, or in some before it.
 type sight struct {
 	holder string
 	at     int
+	before int
+}
+
+func (s sight) look(base time.Time) look {
+	at := base.Add(time.Duration(s.at) * time.Millisecond)
+	return look{at.Add(-time.Duration(s.before) * time.Millisecond), at}
 }
 
 func TestDoubles(t *testing.T) {
@@ -23,18 +29,23 @@ func TestDoubles(t *testing.T) {
 		longest time.Duration
 	}{
 		{name: "nobody"},
-		{name: "one", sights: []sight{{"a", 0}, {"a", 20}}},
-		{name: "change of hands", sights: []sight{{"a", 0}, {"a", 20}, {"b", 21}, {"b", 40}}},
-		{name: "there and back", sights: []sight{{"a", 0}, {"b", 20}, {"a", 20 + 300}}},
-		{name: "seen again after the other", sights: []sight{{"a", 0}, {"b", 20}, {"a", 40}}, count: 1},
-		{name: "both answer", sights: []sight{{"a", 0}, {"b", 1}, {"a", 20}, {"b", 21}, {"a", 40}, {"b", 41}}, count: 1, longest: 39 * time.Millisecond},
-		{name: "one stray in the other's time", sights: []sight{{"b", 0}, {"b", 200}, {"a", 201}, {"b", 220}}, count: 1},
-		{name: "before it matters", sights: []sight{{"a", 0}, {"b", 1}, {"a", 20}, {"b", 21}}, since: 50},
-		{name: "it goes on", sights: []sight{{"a", 0}, {"b", 1}, {"a", 200}, {"b", 201}, {"a", 400}, {"b", 401}}, since: 350, count: 1, longest: 50 * time.Millisecond},
+		{name: "one", sights: []sight{{"a", 0, 0}, {"a", 20, 0}}},
+		{name: "change of hands", sights: []sight{{"a", 0, 0}, {"a", 20, 0}, {"b", 21, 0}, {"b", 40, 0}}},
+		{name: "there and back", sights: []sight{{"a", 0, 0}, {"b", 60, 0}, {"b", 80, 0}, {"b", 160, 0}, {"a", 190, 0}}},
+		{name: "seen again after the other", sights: []sight{{"a", 0, 0}, {"b", 20, 0}, {"a", 40, 0}}, count: 1},
+		{name: "both answer", sights: []sight{{"a", 0, 0}, {"b", 1, 0}, {"a", 20, 0}, {"b", 21, 0}, {"a", 40, 0}, {"b", 41, 0}}, count: 1, longest: 39 * time.Millisecond},
+		{name: "one stray in the other's time", sights: []sight{{"b", 0, 0}, {"b", 80, 0}, {"a", 81, 0}, {"b", 100, 0}}, count: 1},
+		{name: "an answer that came late", sights: []sight{{"a", 0, 0}, {"a", 20, 0}, {"b", 41, 0}, {"a", 45, 25}, {"b", 61, 0}}},
+		{name: "a look that took long", sights: []sight{{"a", 0, 0}, {"b", 60, 50}, {"a", 20, 0}, {"b", 70, 2}}},
+		{name: "a look within the other's time", sights: []sight{{"b", 0, 0}, {"b", 80, 0}, {"a", 90, 60}, {"b", 95, 0}}, count: 1},
+		{name: "late, and again and again", sights: []sight{{"a", 0, 0}, {"b", 1, 0}, {"a", 50, 25}, {"b", 51, 0}, {"a", 90, 25}}, count: 1, longest: 50 * time.Millisecond},
+		{name: "told in another order", sights: []sight{{"a", 0, 0}, {"a", 40, 0}, {"a", 20, 0}, {"b", 30, 0}}, count: 1},
+		{name: "before it matters", sights: []sight{{"a", 0, 0}, {"b", 1, 0}, {"a", 20, 0}, {"b", 21, 0}}, since: 50},
+		{name: "it goes on", sights: []sight{{"a", 0, 0}, {"b", 1, 0}, {"a", 80, 0}, {"b", 81, 0}, {"a", 160, 0}, {"b", 161, 0}}, since: 110, count: 1, longest: 50 * time.Millisecond},
 	} {
 		r := newRecord()
 		for _, s := range tt.sights {
-			r.see(Thing{Address, "x"}, s.holder, base.Add(time.Duration(s.at)*time.Millisecond))
+			r.see(Thing{Address, "x"}, s.holder, s.look(base))
 		}
 		v := Verdict{Doubles: r.doubles(base.Add(time.Duration(tt.since) * time.Millisecond))}
 		if n, longest := v.Worst(Address); n != tt.count || longest != tt.longest {
@@ -56,14 +67,14 @@ func TestSilence(t *testing.T) {
 		want     time.Duration
 	}{
 		{"nobody", nil, 0, 100, 100 * time.Millisecond},
-		{"at the beginning", []sight{{"a", 70}, {"a", 90}}, 0, 100, 70 * time.Millisecond},
-		{"between two", []sight{{"a", 0}, {"a", 20}, {"b", 80}, {"b", 100}}, 0, 100, 60 * time.Millisecond},
-		{"one over the other", []sight{{"a", 0}, {"b", 10}, {"a", 200}, {"b", 20}, {"a", 210}}, 0, 220, 10 * time.Millisecond},
-		{"after it", []sight{{"a", 0}, {"a", 20}, {"b", 500}}, 0, 100, 80 * time.Millisecond},
+		{"at the beginning", []sight{{"a", 70, 0}, {"a", 90, 0}}, 0, 100, 70 * time.Millisecond},
+		{"between two", []sight{{"a", 0, 0}, {"a", 20, 0}, {"b", 80, 0}, {"b", 100, 0}}, 0, 100, 60 * time.Millisecond},
+		{"one over the other", []sight{{"a", 0, 0}, {"b", 10, 0}, {"a", 90, 0}, {"b", 20, 0}, {"a", 100, 0}}, 0, 110, 10 * time.Millisecond},
+		{"after it", []sight{{"a", 0, 0}, {"a", 20, 0}, {"b", 500, 0}}, 0, 100, 80 * time.Millisecond},
 	} {
 		r := newRecord()
 		for _, s := range tt.sights {
-			r.see(Thing{Address, "x"}, s.holder, ms(s.at))
+			r.see(Thing{Address, "x"}, s.holder, s.look(base))
 		}
 		if got := r.silence(Thing{Address, "x"}, ms(tt.from), ms(tt.to)); got != tt.want {
 			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)

@@ -25,8 +25,7 @@ func (n *Node) consoleFile() string { return filepath.Join(runDir(n.lab.name), n
 
 var errDied = errors.New("systemd-nspawn ended before the node had booted")
 
-// boot starts nspawn and follows its notifications (sd_notify(3)): first the
-// PID of the node's own PID 1, then that it has finished booting.
+// boot plugs the disks in and starts the node.
 func (n *Node) boot(ctx context.Context) error {
 	var s nodeState
 	for number := 1; number <= n.lab.state.Disks; number++ {
@@ -42,6 +41,15 @@ func (n *Node) boot(ctx context.Context) error {
 	if err := n.execGroup().create(); err != nil {
 		return err
 	}
+	if n.Virtual() {
+		return n.bootMachine(ctx, s)
+	}
+	return n.bootContainer(ctx, s)
+}
+
+// bootContainer starts nspawn and follows its notifications (sd_notify(3)): first the
+// PID of the node's own PID 1, then that it has finished booting.
+func (n *Node) bootContainer(ctx context.Context, s nodeState) error {
 	path := filepath.Join(runDir(n.lab.name), n.name+".notify")
 	os.Remove(path)
 	notify, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
@@ -153,13 +161,13 @@ func (s nodeState) plugDisks() error {
 
 // prepare makes the node's root: what it writes goes to a layer of its own
 // above the others, the base image at the bottom.
-func (n *Node) prepare(base string, layers []string) error {
+func (n *Node) prepare(layers []string) error {
 	for _, d := range []string{"upper", "work", "merged"} {
 		if err := os.MkdirAll(filepath.Join(n.dir(), d), 0o755); err != nil {
 			return err
 		}
 	}
-	lower := append([]string{base}, layers...)
+	lower := slices.Clone(layers)
 	slices.Reverse(lower) // as mount(8) wants them
 	options := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s/work,index=off", strings.Join(lower, ":"), n.upper(), n.dir())
 	if err := unix.Mount("mailha-lab", n.root(), "overlay", 0, options); err != nil {

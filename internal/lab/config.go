@@ -58,6 +58,15 @@ type Config struct {
 	// ones on top: what [Node.Keep] made. They have to stay as they are while the lab is
 	// up.
 	Layers []string
+	// Machines asks for virtual machines: the first so many of the nodes have a kernel, a
+	// clock and a watchdog device (i6300esb) of their own, and boot in half a minute.
+	// They cannot fence, and have no terminal.
+	Machines int
+	// Memory is that of each machine, in MiB, at least 256; 0 means 512.
+	Memory int
+	// Watchdog is what a machine's watchdog does, as QEMU knows it: "reset", which is
+	// meant if it is empty, "poweroff", "none" and others.
+	Watchdog string
 	// Log receives progress lines; nil discards them.
 	Log io.Writer
 	// Binary is a static build of internal/cmd/lab, which serves as keeper on
@@ -97,6 +106,19 @@ func (c *Config) complete() error {
 		if !filepath.IsAbs(dir) || strings.ContainsAny(dir, `:,\`) {
 			return fmt.Errorf("lab %s: layer %q: want an absolute path without colon, comma or backslash", c.Name, dir)
 		}
+	}
+	if c.Machines < 0 || c.Machines > c.Nodes {
+		return fmt.Errorf("lab %s: %d of %d nodes asked for as virtual machines", c.Name, c.Machines, c.Nodes)
+	}
+	const least, usual = 256, 512
+	if c.Memory == 0 {
+		c.Memory = usual
+	}
+	if c.Memory < least {
+		return fmt.Errorf("lab %s: %d MiB of memory asked for, a virtual machine needs %d", c.Name, c.Memory, least)
+	}
+	if c.Watchdog == "" {
+		c.Watchdog = "reset"
 	}
 	if c.Log == nil {
 		c.Log = io.Discard

@@ -14,6 +14,15 @@
 // internal/cmd/lab, and a Pacemaker cluster on the nodes is made by
 // [github.com/mailha/mailha/internal/lab/cluster].
 //
+// # Virtual machines
+//
+// Nodes are containers, which boot in half a second and share the host's kernel: its
+// clock, for one, and they have no watchdog device. Config.Machines has the first nodes
+// be virtual machines instead, by QEMU without KVM: see
+// [github.com/mailha/mailha/internal/lab/machine]. They boot in half a minute, need half a
+// processor, and can do what a container can but fence others. What their kernel does
+// is known to nobody outside: [Node.LeaderPID] is [ErrVirtual].
+//
 // # What is where
 //
 // Every lab has the same addresses, for each lives in its own namespaces:

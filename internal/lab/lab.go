@@ -46,11 +46,19 @@ func Up(ctx context.Context, cfg Config) (*Lab, error) {
 	if err := prereq.Ensure(ctx, cfg.Log); err != nil {
 		return nil, err
 	}
+	if cfg.Machines > 0 {
+		if err := prereq.EnsureMachines(ctx, cfg.Log); err != nil {
+			return nil, err
+		}
+	}
 	base, err := image.Ensure(ctx, cfg.Log)
 	if err != nil {
 		return nil, err
 	}
-	l := newLab(cfg.Name, labState{Nodes: cfg.Nodes, Disks: cfg.Disks, Detached: cfg.Detached})
+	l := newLab(cfg.Name, labState{
+		Nodes: cfg.Nodes, Disks: cfg.Disks, Detached: cfg.Detached,
+		Machines: cfg.Machines, Memory: cfg.Memory, Watchdog: cfg.Watchdog,
+	})
 	l.log = cfg.Log
 	if err := l.claim(ctx); err != nil {
 		return nil, err
@@ -146,8 +154,16 @@ func (l *Lab) build(ctx context.Context, cfg Config, base string) error {
 			return err
 		}
 	}
+	below := map[bool][]string{false: {base}}
+	if cfg.Machines > 0 {
+		layer, err := l.prepareMachines(ctx)
+		if err != nil {
+			return err
+		}
+		below[true] = []string{base, layer}
+	}
 	for _, n := range l.nodes {
-		if err := n.prepare(base, cfg.Layers); err != nil {
+		if err := n.prepare(append(below[n.Virtual()], cfg.Layers...)); err != nil {
 			return n.errorf("%w", err)
 		}
 	}

@@ -60,10 +60,10 @@ func setPort(ctx context.Context, lab, name, state string) error {
 	return changePort(ctx, lab, "set", port(name), state)
 }
 
-// removePort removes the wire of a node whose end has not gone with its
+// removePort removes a wire of a node whose end has not gone with its
 // namespace yet, or returns errNoPort.
-func removePort(ctx context.Context, lab, name string) error {
-	return changePort(ctx, lab, "del", port(name))
+func removePort(ctx context.Context, lab, port string) error {
+	return changePort(ctx, lab, "del", port)
 }
 
 func changePort(ctx context.Context, lab string, args ...string) error {

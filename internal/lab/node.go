@@ -59,8 +59,12 @@ func (n *Node) Running() bool {
 }
 
 // LeaderPID returns the node's PID 1 as the host sees it, or ErrNotRunning. Its
-// entry in /proc leads to the node's root and namespaces.
+// entry in /proc leads to the node's root and namespaces. A virtual machine has none
+// that the host sees: ErrVirtual.
 func (n *Node) LeaderPID() (int, error) {
+	if n.Virtual() {
+		return 0, n.errorf("%w", ErrVirtual)
+	}
 	s, err := n.state()
 	if err != nil {
 		return 0, n.errorf("%w", err)
@@ -84,16 +88,31 @@ func (n *Node) DBusSocket() (string, error) {
 // directory, ready to be given pipes and started. Its processes die with ctx
 // and with the node.
 func (n *Node) Command(ctx context.Context, argv ...string) (*exec.Cmd, error) {
-	pid, err := n.LeaderPID()
+	enter, err := n.enter()
 	if err != nil {
 		return nil, err
 	}
-	cmd := command(ctx, n.execGroup(), append([]string{"nsenter", "-t", strconv.Itoa(pid), "--all", "--root", "--wd", "--"}, argv...)...)
+	cmd := command(ctx, n.execGroup(), append(enter, argv...)...)
 	cmd.Env = []string{
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 		"HOME=/root", "LANG=C.UTF-8", "TERM=dumb",
 	}
 	return cmd, nil
+}
+
+// enter is the program that runs a command in the node.
+func (n *Node) enter() ([]string, error) {
+	if n.Virtual() {
+		if !n.Running() {
+			return nil, n.errorf("%w", ErrNotRunning)
+		}
+		return []string{n.lab.binary(), "enter", "-name", n.lab.name, n.name, "--"}, nil
+	}
+	pid, err := n.LeaderPID()
+	if err != nil {
+		return nil, err
+	}
+	return []string{"nsenter", "-t", strconv.Itoa(pid), "--all", "--root", "--wd", "--"}, nil
 }
 
 // execGroup holds what is run from outside, beside nspawn's own two groups.
@@ -128,6 +147,9 @@ func (n *Node) Output(ctx context.Context, argv ...string) (string, error) {
 // Push writes a file into the node, running or not, and the directories above
 // it. Paths that leave the node's root by a link are refused.
 func (n *Node) Push(path string, data []byte, mode os.FileMode) error {
+	if n.Virtual() && n.Running() {
+		return n.pushInside(path, data, mode)
+	}
 	dir := n.root()
 	if pid, err := n.LeaderPID(); err == nil { // sees /run and /tmp as well
 		dir = fmt.Sprintf("/proc/%d/root", pid)
@@ -153,6 +175,9 @@ func (n *Node) Push(path string, data []byte, mode os.FileMode) error {
 // Journal returns the last lines of the node's journal, of all boots, whether
 // it runs or not.
 func (n *Node) Journal(ctx context.Context, lines int) (string, error) {
+	if n.Virtual() && n.Running() { // it may not have written all of it to its root
+		return n.Output(ctx, "journalctl", "--no-pager", "--output=short-precise", "--lines", strconv.Itoa(lines))
+	}
 	out, err := exec.CommandContext(ctx, "journalctl", "--directory", filepath.Join(n.root(), "var/log/journal"),
 		"--no-pager", "--output=short-precise", "--lines", strconv.Itoa(lines)).CombinedOutput()
 	if err != nil {

@@ -155,7 +155,7 @@ func TestUpReplacesTheDead(t *testing.T) {
 	killKeeper(t, name)
 	killOwner(cmd)
 	l := labtest.Up(t, lab.Config{Name: name, Nodes: 2})
-	if _, err := l.Node("node2").Output(t.Context(), "ping", "-c1", "-W1", "node1"); err != nil {
+	if _, err := l.Node("node2").Output(t.Context(), "ping", "-c1", "-w5", "node1"); err != nil {
 		t.Error(err)
 	}
 }

@@ -79,7 +79,7 @@ func (n *Node) PowerOff(ctx context.Context) error {
 		return n.errorf("power off: %w", err)
 	}
 	n.cgroup().thaw()
-	if err := s.Leader.signal(sigPowerOff); err != nil {
+	if err := n.tellOff(ctx, s); err != nil {
 		return n.errorf("power off: %w", err)
 	}
 	if err := s.Leader.wait(ctx); err != nil {
@@ -109,12 +109,21 @@ func (n *Node) clear(ctx context.Context, s nodeState) error {
 	if err := n.cgroup().clear(ctx); err != nil {
 		return err
 	}
-	if err := removePort(ctx, n.lab.name, n.name); err != nil && !errors.Is(err, errNoPort) {
-		return err
+	for _, wire := range []string{port(n.name), controlPort(n.name)} {
+		if err := removePort(ctx, n.lab.name, wire); err != nil && !errors.Is(err, errNoPort) {
+			return err
+		}
 	}
 	for i, d := range s.Drives {
 		if err := disk.Detach(ctx, d.Loop, dataDir(n.lab.name)); err != nil {
 			return err
+		}
+		if n.Virtual() { // it mounts where the host's kernel does not see it
+			holder, err := disk.Holder(n.lab.diskFile(i + 1))
+			if err != nil {
+				return err
+			}
+			d.Held = holder == n.name
 		}
 		if !d.Held {
 			continue
@@ -161,6 +170,11 @@ func (n *Node) setLink(ctx context.Context, state string) error {
 	}
 	if err := setPort(ctx, n.lab.name, n.name, state); err != nil {
 		return n.errorf("link %s: %w", state, err)
+	}
+	if n.Virtual() {
+		if err := n.setCarrier(ctx, state == "up"); err != nil {
+			return n.errorf("link %s: %w", state, err)
+		}
 	}
 	return nil
 }

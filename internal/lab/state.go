@@ -29,13 +29,16 @@ type labState struct {
 	Owner    process `json:"owner"`    // the lab lives as long as this one
 	Detached bool    `json:"detached"` // the owner only serves, and may be ended
 	Nodes    int     `json:"nodes"`
-	Disks    int     `json:"disks"` // that all nodes share
+	Disks    int     `json:"disks"`    // that all nodes share
+	Machines int     `json:"machines"` // so many of the nodes, the first ones, are virtual
+	Memory   int     `json:"memory"`   // of each machine, in MiB
+	Watchdog string  `json:"watchdog"` // what a machine's watchdog does
 }
 
 // nodeState is node1.json and so on.
 type nodeState struct {
 	Supervisor process `json:"supervisor"` // systemd-nspawn
-	Leader     process `json:"leader"`     // PID 1 of the node
+	Leader     process `json:"leader"`     // PID 1 of the node; of a machine, QEMU
 	Drives     []drive `json:"drives"`     // its ways to the shared disks, in their order
 }
 

@@ -5,6 +5,7 @@ package labtests
 import (
 	"errors"
 	"io"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -104,6 +105,7 @@ func TestDirectoryCutOff(t *testing.T) {
 				deafen(t, two, one)
 				p.written(vip4, "cut-"+tt.action+tt.signal+tt.next)
 			}
+			ear := listen(t, p.Client())
 			done := make(chan lab.Result, 1)
 			go func() {
 				argv := []string{"env", "OCF_RESOURCE_INSTANCE=" + r.name, agentsDir + r.agent, tt.action}
@@ -114,10 +116,9 @@ func TestDirectoryCutOff(t *testing.T) {
 				done <- res
 			}()
 			if tt.action == "promote" {
-				// While it probes for its addresses nothing else of it is to be seen. When
-				// it has them, it waits for a server that does not answer any more.
-				probing := time.NewTimer(time.Second)
-				<-probing.C
+				// It probes for its addresses. When it has them, it waits for a server that
+				// does not answer any more.
+				ear.asked(t, netip.MustParseAddr(vip4), patience)
 				run(t, one, suspendLDAP)
 			}
 			await(t, patience, tt.when, func() bool { return run(t, one, "if "+tt.when+"; then echo yes; fi") == "yes" })

@@ -66,7 +66,7 @@ func TestDirectoryInCluster(t *testing.T) {
 	nodes := p.Nodes()
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
-	c, err := cluster.Form(ctx, p.Lab, cluster.Options{Totem: map[string]string{"token": "1000"}})
+	c, err := cluster.Form(ctx, p.Lab, cluster.Options{Totem: map[string]string{"token": "3000"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -48,7 +48,10 @@ func TestDirectoryOnSharedAddress(t *testing.T) {
 		}
 		return errors.Is(err, syscall.ECONNREFUSED)
 	})
-	p.refused(one.Addr4().String(), "x") // others still follow it by the node's own address
+	// Others still follow it by the node's own address, where it takes writes for a moment longer.
+	await(t, patience, "writes to be refused", func() bool {
+		return strings.HasPrefix(p.write(one.Addr4().String(), "too-late"), "result 53 ")
+	})
 	undeafen(t, two)
 	if a := succeeded(t, demote); !strings.Contains(a.log, "left=0") || !strings.Contains(a.log, "cut=0") {
 		t.Errorf("not handed over: %s", a)

@@ -48,7 +48,7 @@ func TestDirectory(t *testing.T) {
 	p.has(two, "first")
 
 	// The address tells who is promoted, and keeps a second one from it.
-	if a := r.must(t, two, "promote", call{}, generic); !strings.Contains(a.reason, "in use by") {
+	if a := r.set("probe_wait", "1s").must(t, two, "promote", call{}, generic); !strings.Contains(a.reason, "in use by") {
 		t.Errorf("the reason does not name the address: %s", a.reason)
 	}
 	role(t, r, two, success)

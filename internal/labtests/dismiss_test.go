@@ -187,11 +187,13 @@ func TestDismissInBatches(t *testing.T) {
 	}
 	dismissed(t, succeeded(t, stop), many+1, many, 1)
 	slices.Sort(ended)
-	const most, window = 15, 450 * time.Millisecond // two batches, and one that came late
-	for i := range ended[most:] {
-		if span := ended[i+most] - ended[i]; span < window {
-			t.Errorf("%d clients were sent away within %s", most+1, span)
-			break
+	// Any run of clients takes as long as its batches are apart, but for one that came late.
+	const batch, apart, late = 5, 250 * time.Millisecond, 600 * time.Millisecond
+	for i := range ended {
+		for j := i + batch; j < many; j += batch {
+			if span, least := ended[j]-ended[i], time.Duration((j-i)/batch)*apart-late; span < least {
+				t.Fatalf("%d clients were sent away within %s, want %s at least", j-i+1, span, least)
+			}
 		}
 	}
 	t.Logf("from %s to %s after the stop began", ended[0], ended[many-1])

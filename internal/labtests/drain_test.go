@@ -150,7 +150,7 @@ func TestDrainDeliveriesBesideClients(t *testing.T) {
 func TestDrainEndsWithLastDelivery(t *testing.T) {
 	p := newPlace(t, lab.Config{})
 	n, client := p.node, p.Client()
-	const slow, drain = 2 * time.Second, 15 * time.Second
+	const slow, drain = 6 * time.Second, 15 * time.Second
 	sink := startSink(t, p, slow)
 	r := mta("drain_timeout", drain.String())
 	r.start(t, n)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -37,19 +38,7 @@ endpoints = ["https://10.77.0.11:2379", "https://10.77.0.12:2379", "https://10.7
 ca_file = "/etc/mailha/etcd-ca.pem"
 cert_file = "/etc/mailha/etcd-client.pem"
 key_file = "/etc/mailha/etcd-client-key.pem"
-
-[[node]]
-name = "node1"
-address = "10.77.0.11"
-
-[[node]]
-name = "node2"
-address = "10.77.0.12"
-
-[[node]]
-name = "node3"
-address = "10.77.0.13"
-
+` + threeNodes + `
 [[group]]
 name = "g"
 nodes = ["node1", "node2", "node3"]
@@ -72,26 +61,11 @@ func TestEtcdOfOnesOwn(t *testing.T) {
 	if out, err := exec.Command("sh", "-euc", certificates, "sh", dir).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	for i, n := range r.nodes {
-		for to, from := range map[string]string{
-			"/etc/etcd-tls/ca.pem": "ca.pem", "/etc/etcd-tls/server.pem": "server.pem", "/etc/etcd-tls/server.key": "server.key",
-			"/etc/mailha/etcd-ca.pem": "ca.pem", "/etc/mailha/etcd-client.pem": "mailha.pem", "/etc/mailha/etcd-client-key.pem": "mailha.key",
-		} {
-			text, err := os.ReadFile(filepath.Join(dir, from))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := n.Push(to, text, 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := n.Push("/root/etcd.sh", etcdScript, 0o755); err != nil {
-			t.Fatal(err)
-		}
+	r.runEtcd(dir)
+	for _, n := range r.nodes {
 		if err := n.Push("/etc/mailha/mailha.toml", []byte(onOwnEtcd), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		r.on(n, fmt.Sprintf("/root/etcd.sh %s %d", n.Addr4(), i+1))
 	}
 	if out := r.fails(r.nodes[0], "mailhactl cluster init"); !strings.Contains(out, "your own") {
 		t.Errorf("it founds a cluster of its own: %s", out)
@@ -99,6 +73,10 @@ func TestEtcdOfOnesOwn(t *testing.T) {
 	r.each("systemctl start mailhad")
 	r.until("node1")
 	r.on(r.nodes[0], "ip addr show dev eth0 | grep -q 10.77.0.60")
+	await(t, time.Minute, "all to take part", func() bool { // the owner may be the first that does
+		_, err := r.nodes[1].Output(t.Context(), "mailhactl", "status", "--exit-code")
+		return err == nil
+	})
 	r.on(r.nodes[1], "mailhactl group move g node2; mailhactl cluster snapshot /root/state")
 	r.until("node2")
 	if out := r.on(r.nodes[0], "journalctl -u mailhad"); !strings.Contains(out, "update it to 3.4.31") {
@@ -112,6 +90,8 @@ func TestEtcdOfOnesOwn(t *testing.T) {
 	}
 	r.on(r.nodes[1], "systemctl start mailhad; for i in $(seq 100); do ! mailhactl group move g node2 || exit 0; sleep 0.1; done; exit 1")
 	r.until("node2")
+
+	r.holdsOn()
 
 	cut := time.Now()
 	if err := r.nodes[1].Kill(t.Context()); err != nil {
@@ -152,18 +132,81 @@ func TestEtcdOfOnesOwn(t *testing.T) {
 	}
 }
 
+// runEtcd has Debian's etcd run on all nodes, with the certificates of a directory, which
+// mailha's programs get as well.
+func (r crew) runEtcd(dir string) {
+	r.t.Helper()
+	for i, n := range r.nodes {
+		for to, from := range map[string]string{
+			"/etc/etcd-tls/ca.pem": "ca.pem", "/etc/etcd-tls/server.pem": "server.pem", "/etc/etcd-tls/server.key": "server.key",
+			"/etc/mailha/etcd-ca.pem": "ca.pem", "/etc/mailha/etcd-client.pem": "mailha.pem", "/etc/mailha/etcd-client-key.pem": "mailha.key",
+		} {
+			text, err := os.ReadFile(filepath.Join(dir, from))
+			if err != nil {
+				r.t.Fatal(err)
+			}
+			if err := n.Push(to, text, 0o600); err != nil {
+				r.t.Fatal(err)
+			}
+		}
+		if err := n.Push("/root/etcd.sh", etcdScript, 0o755); err != nil {
+			r.t.Fatal(err)
+		}
+		r.on(n, fmt.Sprintf("/root/etcd.sh %s %d", n.Addr4(), i+1))
+	}
+}
+
+// holdsOn has etcd be away as a whole, for longer than a lease and its margins, where
+// all nodes agree that the service goes on; and then one of them does not.
+func (r crew) holdsOn() {
+	r.t.Helper()
+	const lasts = 25 * time.Second
+	r.on(r.nodes[1], `mailhactl config show | sed 's/^\[cluster\]/[cluster]\non_quorum_loss = "hold-if-all-peers-agree"/' >/root/hold.toml; mailhactl config apply --yes /root/hold.toml`)
+	has := func() bool { return strings.Contains(r.on(r.nodes[1], "ip addr show dev eth0"), "10.77.0.60") }
+	r.each("systemctl stop etcd")
+	for end := time.Now().Add(lasts); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
+		if !has() {
+			r.t.Fatal("the address was let go though all nodes agree")
+		}
+	}
+	r.each("systemctl start etcd")
+	r.until("node2")
+	if log := r.on(r.nodes[1], "journalctl -u mailhad --since=-40s"); strings.Contains(log, "the lease is lost") {
+		r.t.Error("the lease was lost though all nodes agree")
+	}
+
+	before := r.status(r.nodes[0]).Groups[0].Epoch
+	r.each("systemctl stop etcd")
+	time.Sleep(lasts / 2)
+	r.on(r.nodes[2], "systemctl kill --signal=STOP mailhad") // says nothing any more
+	await(r.t, lasts, "the address to be let go", func() bool { return !has() })
+	r.on(r.nodes[2], "systemctl kill --signal=CONT mailhad")
+	r.each("systemctl start etcd")
+	// What etcd knew when it stopped is that node2 runs the group, until node2 says otherwise.
+	await(r.t, time.Minute, "the group to be somewhere again", func() bool {
+		return r.status(r.nodes[0]).Groups[0].Epoch > before && r.runs("node1", "node2", "node3")
+	})
+	r.on(r.nodes[0], "for i in $(seq 100); do ! mailhactl group move g node2 || exit 0; sleep 0.1; done; exit 1")
+	r.until("node2")
+}
+
 // until waits until the group runs on one of the nodes, as the first node knows it.
 func (r crew) until(nodes ...string) {
 	r.t.Helper()
 	for end := time.Now().Add(time.Minute); ; time.Sleep(200 * time.Millisecond) {
-		g := r.status(r.nodes[0]).Groups[0]
-		for _, name := range nodes {
-			if g.Node == name && g.Phase == "running" {
-				return
-			}
+		if r.runs(nodes...) {
+			return
 		}
 		if time.Now().After(end) {
+			g := r.status(r.nodes[0]).Groups[0]
 			r.t.Fatalf("it is %s on %q: %s", g.Phase, g.Node, g.Why)
 		}
 	}
+}
+
+// runs says whether the group runs on one of the nodes, as the first node knows it.
+func (r crew) runs(nodes ...string) bool {
+	r.t.Helper()
+	g := r.status(r.nodes[0]).Groups[0]
+	return g.Phase == "running" && slices.Contains(nodes, g.Node)
 }

@@ -16,10 +16,10 @@ import (
 var eximSetup []byte
 
 const (
-	eximConfig  = "/etc/exim-mx/exim.conf"
-	eximUnit    = `mailha-exim@etc-exim\x2dmx-exim.conf.service`
-	eximSuspend = `kill -STOP $(pidof exim4)`
-	eximPurge   = `export DEBIAN_FRONTEND=noninteractive; dpkg --purge --force-all exim4-daemon-light exim4-base exim4-config >/dev/null 2>&1; rm -rf /usr/sbin/exim* /usr/lib/systemd/system/mailha-* /etc/exim-mx; systemctl daemon-reload; ! test -e /usr/sbin/exim4`
+	eximConfig = "/etc/exim-mx/exim.conf"
+	eximUnit   = `mailha-exim@etc-exim\x2dmx-exim.conf.service`
+	eximList   = `pidof exim4`
+	eximPurge  = `export DEBIAN_FRONTEND=noninteractive; dpkg --purge --force-all exim4-daemon-light exim4-base exim4-config >/dev/null 2>&1; rm -rf /usr/sbin/exim* /usr/lib/systemd/system/mailha-* /etc/exim-mx; systemctl daemon-reload; ! test -e /usr/sbin/exim4`
 )
 
 func exim(more ...string) resource {
@@ -202,7 +202,7 @@ func TestEximRecovery(t *testing.T) {
 	submit(t, p.Client(), vip4, recipients...) // there is no sink yet
 	unfinished := connect(t, p.Client(), vip4)
 	unfinished.begin("unfinished@example.test")
-	run(t, n, "kill -9 $(pidof exim4) 2>/dev/null")
+	run(t, n, signal("KILL", eximList))
 	var a answer
 	await(t, patience, "the monitor to notice", func() bool {
 		a = r.do(t, n, "monitor", recurring)
@@ -235,7 +235,7 @@ func TestEximStranger(t *testing.T) {
 	n := p.node
 	run(t, n, "systemd-run --quiet --unit=other /usr/sbin/exim4 -bdf; until ss -Htln | grep -q :25; do sleep 0.02; done")
 	run(t, n, "sed -i '1i local_interfaces = 127.0.0.1' "+eximConfig)
-	a := exim("ip", "").must(t, n, "start", call{timeout: 4 * time.Second}, generic)
+	a := exim("ip", "").must(t, n, "start", call{timeout: 10 * time.Second}, generic)
 	if !strings.Contains(a.reason, "exim4[") || !strings.Contains(a.reason, "not by "+eximUnit) {
 		t.Error(a)
 	}
@@ -258,12 +258,12 @@ func TestEximStop(t *testing.T) {
 		{name: "file system shut down", r: exim(), session: true, script: forceShut},
 		{name: "queue removed, local", r: exim(), local: true, script: "rm -r " + mailDir + "/exim"},
 		{name: "unit masked", r: exim(), script: "systemctl mask --runtime '" + eximUnit + "'"},
-		{name: "unit failed", r: exim(), script: "kill -9 $(pidof exim4)"},
+		{name: "unit failed", r: exim(), script: signal("KILL", eximList)},
 		{name: "unit failed, client connected", r: exim(), session: true, script: "kill -9 $(systemctl show -P MainPID '" + eximUnit + "')"},
 		{name: "unit stopped by somebody", r: exim(), session: true, script: "systemctl stop '" + eximUnit + "'"},
-		{name: "suspended", r: exim(), session: true, script: eximSuspend, timeout: 8 * time.Second},
-		{name: "long drain, suspended", r: exim("drain_timeout", "1h"), session: true, script: eximSuspend, timeout: 8 * time.Second},
-		{name: "hardly any time", r: exim(), session: true, timeout: time.Second},
+		{name: "suspended", r: exim(), session: true, script: signal("STOP", eximList), timeout: 8 * time.Second},
+		{name: "long drain, suspended", r: exim("drain_timeout", "1h"), session: true, script: signal("STOP", eximList), timeout: 8 * time.Second},
+		{name: "hardly any time", r: exim(), session: true, timeout: 2 * time.Second},
 		{name: "note removed", r: exim(), session: true, script: "rm -r /run/mailha"},
 		{name: "note damaged", r: exim(), script: "echo '{' >/run/mailha/p_mta.note"},
 		{name: "bus gone", r: exim(), session: true, script: busGone},

@@ -18,7 +18,7 @@ func TestFilesystemInCluster(t *testing.T) {
 	p := newDisk(t, lab.Config{Nodes: 3})
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
-	c, err := cluster.Form(ctx, p.Lab, cluster.Options{Totem: map[string]string{"token": "1000"}})
+	c, err := cluster.Form(ctx, p.Lab, cluster.Options{Totem: map[string]string{"token": "3000"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func TestFilesystemInCluster(t *testing.T) {
 		}
 	}
 	at(one)
-	run(t, one, "echo kept >"+dataDir+"/kept; sync; "+user("cd "+dataDir+"; touch /run/using; exec sleep 300"))
+	run(t, one, "echo kept >"+dataDir+"/kept; sync -f "+dataDir+"; "+user("cd "+dataDir+"; touch /run/using; exec sleep 300"))
 	run(t, one, "crm_resource --move --resource p_fs --node node2; crm_resource --wait")
 	at(two)
 	if got := run(t, two, "cat "+dataDir+"/kept"); got != "kept" {

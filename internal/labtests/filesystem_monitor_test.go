@@ -102,7 +102,7 @@ func TestHungDevice(t *testing.T) {
 	run(t, n, "losetup -d "+dev) // once it is unmounted, so that nothing outlives the test
 	t.Cleanup(func() { run(t, n, "fsfreeze -u "+outer+" 2>/dev/null || true") })
 	run(t, n, "dd if=/dev/zero of="+dataDir+"/dirty bs=1M count=4 2>/dev/null; fsfreeze -f "+outer)
-	short := call{interval: time.Minute, depth: 10, timeout: 5 * time.Second}
+	short := call{interval: time.Minute, depth: 10, timeout: 10 * time.Second}
 	if a := r.must(t, n, "monitor", short, generic); !strings.Contains(a.reason, "does not answer") {
 		t.Error(a)
 	}

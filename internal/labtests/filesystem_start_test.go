@@ -97,7 +97,7 @@ func TestFilesystemOnTwoNodes(t *testing.T) {
 		t.Errorf("want the other node in the reason: %s", a)
 	}
 	r.must(t, two, "monitor", call{}, notRunning)
-	if a := r.must(t, two, "start", call{timeout: 4 * time.Second}, generic); !strings.Contains(a.log, "multi-mount protection") {
+	if a := r.must(t, two, "start", call{timeout: 10 * time.Second}, generic); !strings.Contains(a.log, "multi-mount protection") {
 		t.Errorf("want multi-mount protection in the log: %s", a)
 	}
 	r.stop(t, two)

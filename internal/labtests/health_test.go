@@ -23,6 +23,7 @@ func TestHealth(t *testing.T) {
 		return "openssl req -x509 -newkey rsa:2048 -nodes -keyout " + configDir + "/key.pem -out " + configDir + "/cert.pem -days " + days + " -subj /CN=mx.example.test 2>/dev/null" + reload
 	}
 	mta().start(t, n)
+	undone := "" // by the case before
 	for _, tt := range []struct {
 		name        string
 		r           resource
@@ -63,7 +64,15 @@ func TestHealth(t *testing.T) {
 				tt.r.must(t, n, "monitor", call{interval: time.Minute, depth: 10}, success)
 				run(t, n, "touch -d '2 hours ago' "+queueDir+"incoming/[0-9A-F]*")
 			}
-			a := tt.r.must(t, n, "monitor", call{interval: time.Minute, depth: 10}, tt.code)
+			c := call{interval: time.Minute, depth: 10}
+			if strings.Contains(tt.spoil+undone, reload) {
+				await(t, patience, "Postfix to have read its configuration", func() bool {
+					a := tt.r.do(t, n, "monitor", c)
+					return a.code == tt.code && strings.Contains(a.reason, tt.reason)
+				})
+			}
+			undone = tt.mend
+			a := tt.r.must(t, n, "monitor", c, tt.code)
 			if !strings.Contains(a.reason, tt.reason) {
 				t.Errorf("want %q in the reason: %s", tt.reason, a.reason)
 			}

@@ -17,9 +17,11 @@ const (
 		systemctl daemon-reload; ! test -e /usr/sbin/postfix; ! test -e /usr/sbin/dovecot; ! test -e /usr/sbin/slapd`
 	frontConfig  = "/etc/postfix-front /etc/dovecot-front /etc/ldap-front"
 	frontDaemons = daemons + "," + storeDaemons + ",slapd"
-	frontSuspend = "kill -STOP $(ps -C " + frontDaemons + " -o pid=)"
 	frontNotes   = "/run/mailha/p_front*.note"
 )
+
+// frontSuspend suspends all of its daemons.
+var frontSuspend = signal("STOP", "ps -C "+frontDaemons+" -o pid=")
 
 // furnishFront does without what is behind the front door.
 func furnishFront(t testing.TB, n *lab.Node) {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/mailha/mailha/internal/lab"
 )
@@ -82,7 +83,10 @@ func TestNeighboursWatchTheirOwn(t *testing.T) {
 	a.start(t, p.node)
 	b.start(t, p.node)
 	rival(t, p, "10.77.0.61")
-	b.must(t, p.node, "monitor", recurring, generic)
+	// A rival that is slow to answer is seen by a later one.
+	await(t, 10*time.Second, "a monitor to fail", func() bool {
+		return b.must(t, p.node, "monitor", recurring, generic, success).code == generic
+	})
 	a.monitor(t, p.node, 0)
 	b.stop(t, p.node)
 	a.monitor(t, p.node, 0)

@@ -170,7 +170,7 @@ func TestRecoverFails(t *testing.T) {
 	if a := with("bad").must(t, n, "start", call{}, generic); !strings.Contains(a.reason, "the index is damaged") {
 		t.Error(a)
 	}
-	if a := with("slow").must(t, n, "start", call{timeout: 4 * time.Second}, generic); !strings.Contains(a.reason, "timeout of the start operation") {
+	if a := with("slow").must(t, n, "start", call{timeout: 10 * time.Second}, generic); !strings.Contains(a.reason, "timeout of the start operation") {
 		t.Error(a)
 	}
 	if slow := pids(t, n, "slow"); len(slow) > 0 {
@@ -200,7 +200,7 @@ func TestServiceStranger(t *testing.T) {
 	// It dies of that, or never does.
 	for _, unit := range []string{"plain.service", "waits.service"} {
 		run(t, n, `printf '[Service]\nExecStart=/bin/sleep 300\n' >/etc/systemd/system/waits.service; systemctl daemon-reload`)
-		a := service(unit).must(t, n, "start", call{timeout: 4 * time.Second}, generic)
+		a := service(unit).must(t, n, "start", call{timeout: 10 * time.Second}, generic)
 		if unit == "waits.service" && !strings.Contains(a.reason, "port 7001 is listened on, but not by waits.service: listener[") {
 			t.Error(a)
 		}

@@ -75,8 +75,8 @@ func TestStartFails(t *testing.T) {
 		{"configuration wrong", mta(), "cp /etc/postfix-mx/main.cf /root/; sed -i 's/^inet_interfaces.*/inet_interfaces = 192.0.2.77/' /etc/postfix-mx/main.cf", "cp /root/main.cf /etc/postfix-mx/", mtaUnit, 0},
 		{"no room for notes", mta(), "mkdir -p /run/mailha; mount -t tmpfs -o ro none /run/mailha", "umount /run/mailha", "/run/mailha", 0},
 		{"no room for notes, vip", vip(), "mkdir -p /run/mailha; mount -t tmpfs -o ro none /run/mailha", "umount /run/mailha", "/run/mailha", 0},
-		{"never ready", service("slowstart.service"), "", "", "slowstart.service", 2 * time.Second},
-		{"does not listen", service("plain.service", "ports", "7002"), "", "", "7002", 2 * time.Second},
+		{"never ready", service("slowstart.service"), "", "", "slowstart.service", 10 * time.Second},
+		{"does not listen", service("plain.service", "ports", "7002"), "", "", "7002", 10 * time.Second},
 		{"dies", service("dies.service"), "printf '[Service]\nExecStart=/bin/false\n' >/etc/systemd/system/dies.service; systemctl daemon-reload", "systemctl reset-failed dies", "dies.service", 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -66,6 +66,21 @@ var programs = sync.OnceValue(func() error {
 	return nil
 })
 
+// threeNodes are a lab's, for a configuration of mailhad's.
+const threeNodes = `
+[[node]]
+name = "node1"
+address = "10.77.0.11"
+
+[[node]]
+name = "node2"
+address = "10.77.0.12"
+
+[[node]]
+name = "node3"
+address = "10.77.0.13"
+`
+
 // place is where a test plays: nodes of its own with mailha and Postfix on them.
 type place struct {
 	*lab.Lab

@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
@@ -38,7 +39,7 @@ metrics = "0.0.0.0:9418"
 `
 	push(t, n, "/etc/mailha/mailha.toml", config)
 	run(t, n, "mailhactl cluster init; systemctl start mailhad")
-	await(t, patience, "everything to run", func() bool {
+	await(t, time.Minute, "everything to run", func() bool {
 		return run(t, n, "mailhactl status --output json | grep -c '\"phase\": \"started\"' || true") == "4"
 	})
 	if log := run(t, n, "journalctl -u mailhad | grep 'nobody can come in there'"); !strings.Contains(log, "/etc/mailha/api.pem") {

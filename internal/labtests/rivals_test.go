@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mailha/mailha/internal/lab"
 )
@@ -62,7 +63,8 @@ func TestRivalBeforeStart(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			p := newPlace(t, lab.Config{})
 			_, mac := rival(t, p, tt.taken)
-			a := tt.r.must(t, p.node, "start", call{}, generic)
+			// A rival that is slow to answer is heard in time.
+			a := tt.r.set("probe_wait", "1s").must(t, p.node, "start", call{}, generic)
 			if !strings.Contains(a.reason, mac) || !strings.Contains(a.reason, tt.taken) {
 				t.Errorf("want %s and %s in the reason: %s", mac, tt.taken, a.reason)
 			}
@@ -101,7 +103,12 @@ func TestRivalWhileRunning(t *testing.T) {
 			tt.r.start(t, p.node)
 			tt.r.monitor(t, p.node, 0)
 			onHost(t, h, "sh", "-c", "set -e; "+tt.claim)
-			a := tt.r.must(t, p.node, "monitor", recurring, generic)
+			var a answer
+			// A rival that is slow to answer is seen by a later one.
+			await(t, 10*time.Second, "a monitor to fail", func() bool {
+				a = tt.r.must(t, p.node, "monitor", recurring, generic, success)
+				return a.code == generic
+			})
 			if !strings.Contains(a.reason, mac) || !strings.Contains(a.reason, tt.addr) {
 				t.Errorf("want %s and %s in the reason: %s", mac, tt.addr, a.reason)
 			}

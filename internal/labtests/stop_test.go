@@ -45,6 +45,12 @@ const (
 	suspend   = `kill -STOP $(ps -C ` + daemons + ` -o pid=)`
 )
 
+// signal is a script that sends a signal to each of the processes that a command lists,
+// of which some may have ended by themselves meanwhile.
+func signal(name, list string) string {
+	return "for p in $(" + list + "); do kill -" + name + " $p || test ! -d /proc/$p; done"
+}
+
 // A stop may say that it succeeded only if nothing is left, whatever happened
 // to the resource. It has to succeed wherever that is possible at all, within
 // its timeout: the cluster's only other way is to cut the node's power.
@@ -103,7 +109,7 @@ func TestStop(t *testing.T) {
 		{name: "bus hangs, restarted by systemd", r: service("phoenix.service"), script: "kill -STOP $(ps -C dbus-daemon -o pid=)", timeout: 10 * time.Second, returns: true},
 		{name: "bus goes during the stop", r: mta("drain_timeout", "3s"), session: true, script: soon + busGone},
 		{name: "bus goes during the stop of the unit", r: service("slowstop.service"), script: soon + busGone, timeout: 8 * time.Second},
-		{name: "bus comes back", r: mta(), script: busGone + "; " + soon + "systemctl start dbus.socket dbus.service"},
+		{name: "bus comes back", r: mta("drain_timeout", "3s"), session: true, script: busGone + "; " + soon + "systemctl start dbus.socket dbus.service"},
 		{name: "systemd hangs", r: mta(), host: hang, timeout: 6 * time.Second, mute: true},
 		{name: "systemd hangs, deaf to SIGTERM", r: service("deaf.service"), host: hang, timeout: 6 * time.Second, mute: true},
 		{name: "systemd executes itself anew", r: mta(), script: "(for i in 1 2 3 4 5; do systemctl daemon-reexec; done) >/dev/null 2>&1 &"},
@@ -162,7 +168,7 @@ func (tt torture) run(t *testing.T) {
 		now = tt.r
 	}
 	if found := left(t, n); holding(found, "process") {
-		if a := now.do(t, n, "monitor", call{timeout: 5 * time.Second}); a.code == notRunning {
+		if a := now.do(t, n, "monitor", call{timeout: 10 * time.Second}); a.code == notRunning {
 			t.Errorf("a probe finds nothing where this is:\n%s\n%s", strings.Join(found, "\n"), a)
 		}
 	}

@@ -147,7 +147,7 @@ func TestStoreProtocols(t *testing.T) {
 		{name: "IMAP gone", r: localStore(), spoil: "doveadm -c " + storeConfig + "/dovecot.conf service stop imap-login", code: generic, reason: "IMAP: dial tcp 10.77.0.50:143"},
 		{name: "POP3 gone", r: localStore(), spoil: "doveadm -c " + storeConfig + "/dovecot.conf service stop pop3-login", code: generic, reason: "dial tcp 10.77.0.50:995"},
 		{name: "LMTP gone", r: localStore(), spoil: "doveadm -c " + storeConfig + "/dovecot.conf service stop lmtp", code: generic, reason: "LMTP: dial tcp 10.77.0.50:24"},
-		{name: "all hang", r: localStore(), spoil: "kill -STOP $(pidof dovecot)", mend: "kill -CONT $(pidof dovecot)", code: generic, reason: "suspended"},
+		{name: "all hang", r: localStore(), spoil: "p=$(pidof dovecot); kill -STOP $p; for i in $p; do until grep -q '^State:.T' /proc/$i/status; do sleep 0.01; done; done", mend: "kill -CONT $(pidof dovecot)", code: generic, reason: "suspended"},
 		{name: "certificate ends soon", r: localStore("cert_days", "100"), code: degraded, reason: "ends in 89 days"},
 		{name: "certificate does not matter", r: localStore("cert_days", "0"), before: "cd " + storeConfig + "; . /root/certificate.sh; certificate 1", code: success},
 		{name: "certificate ends tomorrow", r: localStore(), before: "cd " + storeConfig + "; . /root/certificate.sh; certificate 1", code: degraded, reason: "store.example.test"},
@@ -189,17 +189,13 @@ func TestStoreStart(t *testing.T) {
 	if want := []string{"24", "110", "143", "993", "995"}; !slices.Equal(ports, want) {
 		t.Errorf("listens on %q, want %q", ports, want)
 	}
-	before := left(t, n)
+	const which = "systemctl show --property=MainPID,InvocationID '" + storeUnit + "'"
+	before := run(t, n, which)
 	r.start(t, n) // a second time
 	r.must(t, n, "reload-agent", call{}, success)
-	if after := left(t, n); !slices.Equal(masters(before), masters(after)) {
-		t.Errorf("before\n%s\nafter\n%s", strings.Join(before, "\n"), strings.Join(after, "\n"))
+	if after := run(t, n, which); before != after {
+		t.Errorf("before\n%s\nafter\n%s", before, after)
 	}
 	r.stop(t, n)
 	bare(t, n)
-}
-
-// masters are the lines of left about Dovecot's first process.
-func masters(found []string) []string {
-	return slices.DeleteFunc(slices.Clone(found), func(line string) bool { return !strings.Contains(line, "/usr/sbin/dovecot -F") })
 }

@@ -61,7 +61,7 @@ func TestStoreTransaction(t *testing.T) {
 				bare(t, n)
 				run(t, n, "! test -e /srv/elsewhere")
 			})
-			c := call{interval: time.Minute, depth: 20, timeout: 5 * time.Second}
+			c := call{interval: time.Minute, depth: 20, timeout: 10 * time.Second}
 			if tt.spoil != "" {
 				tt.r.must(t, n, "monitor", c, success)
 				run(t, n, tt.spoil)

@@ -187,6 +187,10 @@ print(say("second half\n."), flush=True)
 print(say("QUIT"), flush=True)
 EOS
 chmod 755 /usr/local/bin/deliverer`)
+	// Deliveries that make the same mailbox at the same time get into each other's way.
+	if got := subjects(t, p.Client(), "u1", "INBOX"); len(got) > 0 {
+		t.Fatalf("u1 has %q", got)
+	}
 	ways := []string{vip4, "127.0.0.1", "/run/dovecot-mail/lmtp"}
 	for i, way := range ways {
 		run(t, n, "deliverer "+way+" u1 /root/go >/root/said"+itoa(i)+" 2>&1 </dev/null & until grep -q begun /root/said"+itoa(i)+"; do sleep 0.02; done")

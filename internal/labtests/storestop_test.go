@@ -15,7 +15,6 @@ const (
 	storePurge = `export DEBIAN_FRONTEND=noninteractive; dpkg --purge --force-all dovecot-imapd dovecot-pop3d dovecot-lmtpd dovecot-ldap dovecot-core >/dev/null 2>&1
 		rm -rf /usr/lib/dovecot /usr/sbin/dovecot /usr/bin/dove* /usr/lib/systemd/system/mailha-* ` + storeConfig + `; systemctl daemon-reload; ! test -e /usr/sbin/dovecot`
 	storeDaemons = "dovecot,anvil,log,config,stats,auth,imap,imap-login,pop3,pop3-login,lmtp"
-	storeSuspend = `kill -STOP $(ps -C ` + storeDaemons + ` -o pid=)`
 	// Out of the unit's control group, so that systemd does not end them. Some of them end by themselves.
 	storeMoved = `for pid in $(ps -C ` + storeDaemons + ` -o pid=); do echo $pid >/sys/fs/cgroup/systemd/cgroup.procs || test ! -d /proc/$pid; done`
 	storeAgain = `mkdir -p /etc/systemd/system/mailha-dovecot@.service.d
@@ -24,8 +23,11 @@ const (
 	storeByHand = "dovecot -c " + storeConfig + "/dovecot.conf"
 	killMaster  = "kill -9 $(pidof dovecot)"
 	// fillDisk leaves no block of the mail file system free.
-	fillDisk = "for size in 1M 4k 512; do dd if=/dev/zero of=" + mailDir + "/full.$size bs=$size >/dev/null 2>&1 || true; done; sync"
+	fillDisk = "for size in 1M 4k 512; do dd if=/dev/zero of=" + mailDir + "/full.$size bs=$size >/dev/null 2>&1 || true; done; sync -f " + mailDir
 )
+
+// storeSuspend suspends all of Dovecot.
+var storeSuspend = signal("STOP", "ps -C "+storeDaemons+" -o pid=")
 
 // What can happen to a message store. See TestStop.
 func TestStopStore(t *testing.T) {
@@ -55,7 +57,7 @@ func TestStopStore(t *testing.T) {
 		{name: "children of a killed master", r: store(), session: true, script: storeMoved + "; " + killMaster},
 		{name: "children of a killed master, note removed", r: store(), session: true, script: storeMoved + "; " + killMaster + "; rm -r /run/mailha"},
 		{name: "children of a killed master, suspended", r: store(), session: true, timeout: 8 * time.Second,
-			script: storeMoved + "; kill -STOP $(ps -C imap,imap-login -o pid=); " + killMaster},
+			script: storeMoved + "; " + signal("STOP", "ps -C imap,imap-login -o pid=") + "; " + killMaster},
 		{name: "moved out of its unit, configuration and note removed", r: store(), session: true, script: storeMoved + "; rm -r " + storeConfig + " /run/mailha"},
 		{name: "restarted by systemd", r: store(), session: true, returns: true, script: storeAgain + "; " + killMaster},
 

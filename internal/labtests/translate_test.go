@@ -52,6 +52,33 @@ group = "loose"
 params = { unit = "sleep-c.service" }
 `
 
+// fenced has a node hang on one device and then on two others.
+const fenced = `
+[cluster]
+name = "lab"
+[[node]]
+name = "NODE"
+address = "192.0.2.11"
+[[fence]]
+name = "1st"
+agent = "fence_lab"
+nodes = "NODE"
+secrets = { password = "/etc/mailha/a--b" }
+delay_random = "2s"
+attempts = 3
+[[fence]]
+name = "a"
+agent = "fence_lab"
+level = 2
+action = "off"
+ports = { NODE = "3" }
+[[fence]]
+name = "b"
+agent = "fence_lab"
+level = 2
+ports = { NODE = "outlet 5" }
+`
+
 // What "mailhactl config pacemaker" prints is loaded by both tools without a
 // complaint, and runs.
 func TestTranslatedConfigurationRuns(t *testing.T) {
@@ -93,6 +120,17 @@ func TestTranslatedConfigurationRuns(t *testing.T) {
 		quiet("crm_verify", run(t, n, "crm_verify --verbose --xml-file /root/whole.xml 2>&1 || true"))
 		if out := run(t, n, "grep -c '<primitive' /root/whole.xml"); strings.TrimSpace(out) != "10" {
 			t.Errorf("%s: %s resources", form, out)
+		}
+		// So are fence devices, in levels.
+		push(t, n, "/root/fenced", translated(t, strings.ReplaceAll(fenced, "NODE", n.Name()), form))
+		push(t, n, "/root/fenced.xml", empty)
+		load = strings.ReplaceAll(load, "/root/whole", "/root/fenced")
+		run(t, n, load)
+		run(t, n, "sed -i 's/name=\"stonith-enabled\" value=\"false\"/name=\"stonith-enabled\" value=\"true\"/' /root/fenced.xml; crm_verify --verbose --xml-file /root/fenced.xml 2>&1")
+		for what, count := range map[string]string{"<primitive.*class=.stonith": "3", "<fencing-level ": "2", `devices="fence-a,fence-b"`: "1", `value="` + n.Name() + `:3"`: "1"} {
+			if out := run(t, n, "grep -c '"+what+"' /root/fenced.xml || true"); strings.TrimSpace(out) != count {
+				t.Errorf("%s: %s has %s of %s\n%s", form, "fenced.xml", out, what, run(t, n, "cat /root/fenced.xml"))
+			}
 		}
 		// And this runs.
 		push(t, n, "/root/small", translated(t, strings.ReplaceAll(small, "NODE", n.Name()), form))

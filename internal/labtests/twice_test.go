@@ -4,6 +4,7 @@ package labtests
 
 import (
 	"encoding/binary"
+	"iter"
 	"net"
 	"net/netip"
 	"slices"
@@ -39,21 +40,46 @@ func listen(t *testing.T, h *lab.Host) *ear {
 func (e *ear) announced(t *testing.T, within time.Duration) map[netip.Addr]string {
 	t.Helper()
 	heard := map[netip.Addr]string{}
-	buf := make([]byte, 2048)
-	for end := time.Now().Add(within); ; {
-		left := unix.NsecToTimeval(max(time.Until(end), time.Microsecond).Nanoseconds())
-		if err := unix.SetsockoptTimeval(e.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &left); err != nil {
-			t.Fatal(err)
-		}
-		n, _, err := unix.Recvfrom(e.fd, buf, 0)
-		if err == unix.EAGAIN || time.Now().After(end) {
-			return heard
-		}
-		if err != nil && err != unix.EINTR {
-			t.Fatal(err)
-		}
-		if addr, mac, ok := announcement(buf[:max(n, 0)]); ok {
+	for frame := range e.frames(t, within) {
+		if addr, mac, ok := announcement(frame); ok {
 			heard[addr] = mac
+		}
+	}
+	return heard
+}
+
+// asked waits until somebody asks who has an address that he wants: RFC 5227 section 1.1.
+func (e *ear) asked(t *testing.T, addr netip.Addr, within time.Duration) {
+	t.Helper()
+	for f := range e.frames(t, within) {
+		if len(f) >= 42 && f[12] == 0x08 && f[13] == 0x06 && slices.Equal(f[28:32], make([]byte, 4)) && slices.Equal(f[38:42], addr.AsSlice()) {
+			return
+		}
+	}
+	t.Fatalf("waited %s in vain for a probe of %s", within, addr)
+}
+
+// frames come in within a time.
+func (e *ear) frames(t *testing.T, within time.Duration) iter.Seq[[]byte] {
+	t.Helper()
+	return func(yield func([]byte) bool) {
+		t.Helper()
+		buf := make([]byte, 2048)
+		for end := time.Now().Add(within); ; {
+			left := unix.NsecToTimeval(max(time.Until(end), time.Microsecond).Nanoseconds())
+			if err := unix.SetsockoptTimeval(e.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &left); err != nil {
+				t.Fatal(err)
+			}
+			n, _, err := unix.Recvfrom(e.fd, buf, 0)
+			if err == unix.EAGAIN || time.Now().After(end) {
+				return
+			}
+			if err != nil && err != unix.EINTR {
+				t.Fatal(err)
+			}
+			if !yield(buf[:max(n, 0)]) {
+				return
+			}
 		}
 	}
 }

@@ -145,6 +145,8 @@ func diagnostics(m *mdoc, t agents.Type) {
 		"journalctl MAILHA_RESOURCE=mail-"+t.Name,
 		"journalctl MAILHA_AGENT="+t.Name+" MAILHA_ACTION=stop -o verbose",
 	)
+	m.text("Under mailhad they are in its own log:")
+	m.literal("journalctl -u mailhad | grep mail-" + t.Name)
 }
 
 func seeAlso(m *mdoc, others []agents.Type) {

@@ -10,6 +10,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/mailha/mailha/internal/state"
 )
 
 // Metrics counts what the control loop tells: it is a failover.Meter.
@@ -19,6 +21,7 @@ type Metrics struct {
 	drains    *prometheus.HistogramVec
 	restarts  *prometheus.CounterVec
 	dropped   prometheus.Counter
+	shots     *prometheus.CounterVec
 }
 
 // New makes the metrics of a daemon of that version.
@@ -39,10 +42,16 @@ func New(version string) *Metrics {
 		dropped: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "mailha_vip_lost_total", Help: "Addresses that were let go because the lease was lost.",
 		}),
+		shots: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "mailha_fencing_operations_total", Help: "Attempts by this node to have another one fenced: off for certain, missed, or spared because it was heard again.",
+		}, []string{"outcome"}),
 	}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "mailha_build_info", Help: "Always 1; the labels say what runs."}, []string{"version", "goversion"})
 	build.WithLabelValues(version, runtime.Version()).Set(1)
-	m.registry.MustRegister(m.takeovers, m.drains, m.restarts, m.dropped, build)
+	for _, outcome := range []state.ShotPhase{state.Off, state.Missed, state.Spared} {
+		m.shots.WithLabelValues(string(outcome)) // 0 from the beginning: an alarm wants to see it grow
+	}
+	m.registry.MustRegister(m.takeovers, m.drains, m.restarts, m.dropped, m.shots, build)
 	return m
 }
 

@@ -14,7 +14,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/mailha/mailha/fencing"
+	"github.com/mailha/mailha/internal/clock"
 	"github.com/mailha/mailha/internal/failover"
+	"github.com/mailha/mailha/internal/heartbeat"
 	"github.com/mailha/mailha/internal/metrics"
 	"github.com/mailha/mailha/internal/state"
 	"github.com/mailha/mailha/vip"
@@ -38,7 +41,36 @@ func filled(held error) *metrics.Metrics {
 		},
 		Lease:  func() (time.Duration, bool) { return 5 * time.Second, held == nil },
 		Quorum: func() bool { return true },
+
+		Certificate: func() (time.Time, bool) { return time.Unix(1_800_000_000, 0), held == nil },
 	})
+	at := clock.Time(time.Hour)
+	m.AddSenses(metrics.Senses{
+		Node: "n1",
+		Hearts: func() heartbeat.View {
+			a, b := netip.MustParseAddr("192.0.2.11"), netip.MustParseAddr("2001:db8::11")
+			return heartbeat.View{
+				At: at, Sound: true, Slept: 1500 * time.Millisecond, Ignored: map[heartbeat.Reason]uint64{heartbeat.Forged: 7},
+				Nodes: []heartbeat.Sight{
+					{Node: "n1", Life: 1},
+					{
+						Node: "n2", Life: 2, State: heartbeat.Suspect, Heard: at.Add(-2 * time.Second), Limit: 150 * time.Millisecond, WorstGap: 60 * time.Millisecond, Suspicions: 3, Withdrawn: 2,
+						Paths: []heartbeat.Path{{Local: a, Remote: a.Next()}, {Local: b, Remote: b.Next(), Silent: true}},
+					},
+					{Node: "n3", Limit: time.Second},
+				},
+			}
+		},
+		Checks: func() []fencing.Check {
+			return []fencing.Check{
+				{Device: "bmc", OK: true, At: time.UnixMilli(1_700_000_000_500), Took: 2400 * time.Millisecond},
+				{Device: "strip", At: time.Unix(1_700_000_001, 0), Took: time.Minute, Reason: "did not answer"},
+			}
+		},
+	})
+	m.Shot(state.Off)
+	m.Shot(state.Missed)
+	m.Shot(state.Missed)
 	m.Taken("mail", 70*time.Millisecond, true)
 	m.Taken("mail", 3*time.Second, false)
 	m.Stopped("mta", 40*time.Second)
@@ -56,7 +88,10 @@ func TestWhatIsExposed(t *testing.T) {
 	defer want.Close()
 	if err := testutil.GatherAndCompare(filled(nil).Gatherer(), want,
 		"mailha_resource_state", "mailha_resource_failures", "mailha_resource_restarts_total", "mailha_drain_sessions_remaining", "mailha_drain_work_remaining",
-		"mailha_drain_duration_seconds", "mailha_takeover_duration_seconds", "mailha_vip_held", "mailha_vip_lost_total", "mailha_quorum"); err != nil {
+		"mailha_drain_duration_seconds", "mailha_takeover_duration_seconds", "mailha_vip_held", "mailha_vip_lost_total", "mailha_quorum", "mailha_certificate_expires_timestamp_seconds",
+		"mailha_heartbeat_state", "mailha_heartbeat_age_seconds", "mailha_heartbeat_limit_seconds", "mailha_heartbeat_worst_gap_seconds",
+		"mailha_heartbeat_suspicions_total", "mailha_heartbeat_withdrawn_total", "mailha_heartbeat_ignored_packets_total", "mailha_heartbeat_path_silent", "mailha_heartbeat_slept_seconds_total",
+		"mailha_fence_device_ok", "mailha_fence_device_checked_timestamp_seconds", "mailha_fence_device_check_duration_seconds", "mailha_fencing_operations_total"); err != nil {
 		t.Error(err)
 	}
 }

@@ -20,12 +20,15 @@ type Node struct {
 	Lease func() (time.Duration, bool)
 	// Quorum says whether etcd has confirmed lately what this node knows.
 	Quorum func() bool
+	// Certificate is when the one ends by which other nodes know this one; false: it is
+	// not known, or none of mailha's.
+	Certificate func() (time.Time, bool)
 }
 
 // Add shows how a node is.
 func (m *Metrics) Add(n Node) { m.registry.MustRegister(collector{n, describe()}) }
 
-type descriptions struct{ state, sessions, work, failures, held, lease, quorum *prometheus.Desc }
+type descriptions struct{ state, sessions, work, failures, held, lease, quorum, certificate *prometheus.Desc }
 
 func describe() descriptions {
 	return descriptions{
@@ -36,6 +39,8 @@ func describe() descriptions {
 		held:     prometheus.NewDesc("mailha_vip_held", "1 for each secondary address on this node.", []string{"vip", "interface"}, nil),
 		lease:    prometheus.NewDesc("mailha_lease_expires_timestamp_seconds", "When this node lets everything go unless its lease is renewed.", nil, nil),
 		quorum:   prometheus.NewDesc("mailha_quorum", "1 if etcd has confirmed the state of the cluster lately.", nil, nil),
+
+		certificate: prometheus.NewDesc("mailha_certificate_expires_timestamp_seconds", "When the certificate ends by which other nodes know this one.", nil, nil),
 	}
 }
 
@@ -46,7 +51,7 @@ type collector struct {
 
 // Describe implements prometheus.Collector.
 func (c collector) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.is.state, c.is.sessions, c.is.work, c.is.failures, c.is.held, c.is.lease, c.is.quorum} {
+	for _, d := range []*prometheus.Desc{c.is.state, c.is.sessions, c.is.work, c.is.failures, c.is.held, c.is.lease, c.is.quorum, c.is.certificate} {
 		to <- d
 	}
 }
@@ -56,18 +61,12 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
-	is := func(yes bool) float64 {
-		if yes {
-			return 1
-		}
-		return 0
-	}
 	for _, r := range c.Report().Resources {
 		for _, s := range []state.ResourcePhase{
 			state.ResourceStarting, state.ResourceStarted, state.ResourceDegraded, state.ResourceDraining,
 			state.ResourceStopping, state.ResourceStopped, state.ResourceFailed,
 		} {
-			gauge(c.is.state, is(r.Phase == s), r.Name, r.Group, r.Kind, string(s))
+			gauge(c.is.state, yes(r.Phase == s), r.Name, r.Group, r.Kind, string(s))
 		}
 		gauge(c.is.failures, float64(r.Failures), r.Name)
 		if r.Phase == state.ResourceDraining {
@@ -83,5 +82,8 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 	if left, ok := c.Lease(); ok {
 		gauge(c.is.lease, float64(time.Now().Add(left).UnixMilli())/1000)
 	}
-	gauge(c.is.quorum, is(c.Quorum()))
+	gauge(c.is.quorum, yes(c.Quorum()))
+	if end, ok := c.Certificate(); ok {
+		gauge(c.is.certificate, float64(end.Unix()))
+	}
 }

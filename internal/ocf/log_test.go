@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -39,18 +38,24 @@ func journaled(t *testing.T, f *fake, args []string, environ ...string) []string
 	p.Journal = path
 	p.Run(t.Context(), Call{Args: args, Environ: environ, Stdout: io.Discard, Stderr: io.Discard})
 
-	// What was sent is there: a datagram is handed over at once.
-	if err := conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
+	// What was sent is there: a datagram is handed over at once, and in order.
+	const end = "END"
+	last, err := net.Dial("unixgram", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer last.Close()
+	if _, err := last.Write([]byte(end)); err != nil {
 		t.Fatal(err)
 	}
 	var lines []string
 	for buf := make([]byte, 1<<16); ; {
 		n, err := conn.Read(buf)
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			return lines
-		}
 		if err != nil {
 			t.Fatal(err)
+		}
+		if string(buf[:n]) == end {
+			return lines
 		}
 		var message, rest []string
 		for field := range strings.Lines(string(buf[:n])) {

@@ -16,8 +16,16 @@ type text struct{ strings.Builder }
 
 func (w *text) line(format string, args ...any) { fmt.Fprintf(w, format+"\n", args...) }
 
+// comments are of a form that crmsh can keep in XML, where none has two dashes in a
+// row, nor one at its end.
 func (w *text) comments(lines ...string) {
 	for _, l := range lines {
+		for strings.Contains(l, "--") {
+			l = strings.ReplaceAll(l, "--", "- -")
+		}
+		if strings.HasSuffix(l, "-") {
+			l += "."
+		}
 		w.line("# %s", l)
 	}
 }
@@ -76,6 +84,7 @@ func (t *translation) crmsh() string {
 	for _, pair := range t.apart {
 		w.line("colocation %s %d: %s %s", t.id("apart-"+pair[0].id+"-"+pair[1].id), apart, pair[0].crmsh("Promoted"), pair[1].crmsh("Promoted"))
 	}
+	t.crmshFences(&w)
 	return w.String()
 }
 
@@ -192,6 +201,7 @@ func (t *translation) pcs() string {
 	for _, pair := range t.apart {
 		w.line("pcs constraint colocation add %s with %s -- %d", pair[0].pcs("Promoted ", "Started "), pair[1].pcs("Promoted ", "Started "), apart)
 	}
+	t.pcsFences(&w)
 	return w.String()
 }
 

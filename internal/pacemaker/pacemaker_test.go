@@ -119,6 +119,31 @@ func TestLineBreaksAreRefused(t *testing.T) {
 	}
 }
 
+// crmsh keeps comments in XML, and refuses a file that has one which XML cannot hold.
+func TestCommentsAreFitForXML(t *testing.T) {
+	c := parse(t, odd)
+	c.Groups[0].Name = "g--h---i"
+	c.Fences = []resources.Fence{{Name: "d", Agent: "/opt/fence_x-", Ports: map[string]string{"n1": "3"}, Secrets: map[string]string{"password": "/etc/a--b-"}}}
+	got, err := pacemaker.Write(c, suite.Types(), pacemaker.Crmsh)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(got) {
+		if line = strings.TrimSpace(line); strings.HasPrefix(line, "#") && (strings.Contains(line, "--") || strings.HasSuffix(line, "-")) {
+			t.Errorf("%q", line)
+		}
+	}
+}
+
+func TestLineBreaksOfDevicesAreRefused(t *testing.T) {
+	c := parse(t, odd)
+	c.Fences = []resources.Fence{{Name: "d", Agent: "fence_x", Ports: map[string]string{"n1": "3\nprimitive evil"}}}
+	_, err := pacemaker.Write(c, suite.Types(), pacemaker.Crmsh)
+	if err == nil || !strings.Contains(err.Error(), "line break") {
+		t.Errorf("got %v", err)
+	}
+}
+
 // Pacemaker refuses two monitors of one resource with the same interval.
 func TestIntervalsDiffer(t *testing.T) {
 	const text = `

@@ -52,6 +52,8 @@ type translation struct {
 	ids     map[string]string // of resources
 	groups  []group
 	apart   [][2]handle
+	devices []device
+	levels  []level // none: no node has several devices
 }
 
 // handle is what constraints hold: a primitive, a group, or where a clone is promoted.
@@ -118,7 +120,7 @@ func (t *translation) translate() error {
 			}
 		}
 	}
-	return nil
+	return t.fences()
 }
 
 // id makes a name that XML takes as an ID, and nothing else has.
@@ -299,9 +301,14 @@ func seconds(d time.Duration) string {
 // heading is what both forms begin with.
 func (t *translation) heading(how ...string) []string {
 	lines := append([]string{fmt.Sprintf("The cluster %q of a mailha.toml, for Pacemaker:", t.cluster.Name)}, how...)
-	lines = append(lines,
-		"Before it: fencing that works, the same names of nodes, and mailhad stopped and",
-		"disabled on all of them; two engines must never run the same resources.")
+	before := "Before it: fencing that works, the same names of nodes, and mailhad stopped and"
+	if len(t.devices) > 0 {
+		before = "Before it: the same names of nodes, and mailhad stopped and"
+	}
+	lines = append(lines, before, "disabled on all of them; two engines must never run the same resources.")
+	if len(t.devices) > 0 {
+		lines = append(lines, "After it: each fence device tried, by stonith_admin -B NODE.")
+	}
 	for _, n := range t.cluster.Nodes {
 		if n.Witness {
 			lines = append(lines, fmt.Sprintf("%s only votes: see corosync-qdevice(8) for the same in Corosync.", n.Name))

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 )
 
 // Endpoints is an etcd cluster as a client reaches it.
@@ -24,6 +26,15 @@ type Endpoints struct {
 	TLS Files
 	// Log gets what the client library says, as Config.Log does.
 	Log *slog.Logger
+}
+
+// again is how often a member is tried that cannot be reached. By itself, gRPC would wait up to
+// two minutes, and a cluster whose etcd is back would not know it.
+func again() grpc.ConnectParams {
+	return grpc.ConnectParams{
+		Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
+		MinConnectTimeout: 3 * time.Second,
+	}
 }
 
 // Dial makes a client of the cluster. It waits for nobody: a cluster that
@@ -43,6 +54,7 @@ func Dial(e Endpoints) (*clientv3.Client, error) {
 		DialKeepAliveTime:    10 * time.Second,
 		DialKeepAliveTimeout: 2 * time.Second,
 		PermitWithoutStream:  false,
+		DialOptions:          []grpc.DialOption{grpc.WithConnectParams(again())},
 		Logger:               logger{slog: e.Log}.zap(),
 	}
 	for _, u := range e.URLs {

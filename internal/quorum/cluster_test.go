@@ -53,14 +53,12 @@ func check(t *testing.T, err error) {
 	}
 }
 
-func loopback() netip.Addr { return netip.MustParseAddr("127.0.0.1") }
-
 // newCluster founds a cluster on n1 and opens its door.
 func newCluster(t *testing.T) *cluster {
 	t.Helper()
 	c := &cluster{t: t, nodes: map[string]*node{}}
 	n1 := c.prepare("n1")
-	check(t, n1.dir.Found("test", trust.Subject{Name: "n1", Role: trust.RoleNode, Addresses: []netip.Addr{loopback()}}, time.Now()))
+	check(t, n1.dir.Found("test", trust.Subject{Name: "n1", Role: trust.RoleNode, Addresses: []netip.Addr{n1.cfg.Peer.Addr()}}, time.Now()))
 	check(t, quorum.Found(within(t, patience), n1.cfg, nil))
 	c.start("n1")
 	store, err := state.Open(n1.Client(), state.Options{Cluster: "test"})
@@ -81,7 +79,7 @@ func newCluster(t *testing.T) *cluster {
 	}
 	server, err := door.Server()
 	check(t, err)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", netip.AddrPortFrom(n1.cfg.Peer.Addr(), 0).String())
 	check(t, err)
 	c.door = netip.MustParseAddrPort(l.Addr().String())
 	done := make(chan struct{})
@@ -111,7 +109,7 @@ func (c *cluster) join(name string) {
 	n, n1 := c.prepare(name), c.nodes["n1"]
 	authority, err := n1.dir.Authority()
 	check(t, err)
-	token, invitation, err := trust.Invite("test", trust.Invitation{Node: name, Addresses: []netip.Addr{loopback()}}, c.door, authority.Fingerprint())
+	token, invitation, err := trust.Invite("test", trust.Invitation{Node: name, Addresses: []netip.Addr{n.cfg.Peer.Addr()}}, c.door, authority.Fingerprint())
 	check(t, err)
 	store, err := state.Open(n1.Client(), state.Options{Cluster: "test"})
 	check(t, err)
@@ -182,6 +180,23 @@ func TestThreeMembers(t *testing.T) {
 	health := n2.Health(within(t, patience))
 	if health.Majority != nil || health.Learner || health.Leader == 0 || health.ID != n2.ID() || health.Fsync == 0 || health.Commit == 0 {
 		t.Errorf("its health is %+v", health)
+	}
+	for _, to := range []string{"n3", "n2", "n1"} {
+		for name, n := range c.nodes {
+			if err := n.Yield(within(t, patience), to); err != nil {
+				t.Fatalf("%s yields to %s: %v", name, to, err)
+			}
+		}
+		if !c.nodes[to].Leads() {
+			t.Errorf("%s does not lead after all have yielded to it", to)
+		}
+		put(t, n1.Client(), "led-by-"+to)
+	}
+	if err := n1.Yield(within(t, patience), "n4"); !errors.Is(err, quorum.ErrNoMember) {
+		t.Errorf("to nobody: %v", err)
+	}
+	if voters := n1.Voters(); len(voters) != 3 {
+		t.Errorf("the voters are %q", voters)
 	}
 }
 
@@ -256,11 +271,16 @@ func TestMemberIsRemoved(t *testing.T) {
 func TestLeaderIsLost(t *testing.T) {
 	c, _, _, _ := trio(t)
 	var leader, other *node
-	for _, n := range c.nodes {
-		if n.Health(within(t, patience)).Leader == n.ID() {
-			leader = n
-		} else {
-			other = n
+	for deadline := time.Now().Add(patience); leader == nil; { // it may change between the questions
+		if time.Now().After(deadline) {
+			t.Fatal("nobody leads")
+		}
+		for _, n := range c.nodes {
+			if n.Health(within(t, patience)).Leader == n.ID() {
+				leader = n
+			} else {
+				other = n
+			}
 		}
 	}
 	put(t, other.Client(), "before")
@@ -300,7 +320,7 @@ func TestMajorityIsLost(t *testing.T) {
 	quorumtest.Close(t, n1.Member)
 
 	// One that waits for the others is there all the same, and can be closed.
-	m, err := quorum.Start(within(t, 2*time.Second), n1.cfg)
+	m, err := quorum.Start(within(t, 8*time.Second), n1.cfg) // all of it is waited
 	check(t, err)
 	quorumtest.Close(t, m)
 

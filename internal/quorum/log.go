@@ -70,7 +70,14 @@ func (c *core) With(fields []zapcore.Field) zapcore.Core {
 	return &core{log: c.log, with: append(c.with[:len(c.with):len(c.with)], fields...)}
 }
 
+// retries is what the client says forty times a second of each request while there is
+// no leader.
+const retries = "retrying of unary invoker failed"
+
 func (c *core) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	if entry.Message == retries {
+		entry.Level = zapcore.DebugLevel
+	}
 	if c.Enabled(entry.Level) {
 		return checked.AddCore(entry, c)
 	}

@@ -30,6 +30,7 @@ type Member struct {
 	cfg    Config
 	etcd   *embed.Etcd
 	client *clientv3.Client
+	own    *clientv3.Client // of this member alone
 
 	once sync.Once
 	done chan struct{} // closed when it has failed or was closed
@@ -147,13 +148,16 @@ func start(ctx context.Context, cfg Config, cluster, state string) (*Member, err
 	own, urls := cfg.url(cfg.Client), cfg.Others
 	joins := cluster != "" && state == embed.ClusterStateFlagExisting
 	if len(urls) == 0 || !joins && !m.Learner() {
-		urls = append([]string{own.String()}, urls...)
+		urls = []string{own.String()} // see follow
 	}
 	client, err := Dial(Endpoints{URLs: urls, TLS: cfg.TLS, Log: cfg.Log})
 	if err != nil {
 		return nil, errors.Join(err, m.Close(ctx))
 	}
 	m.client = client
+	if m.own, err = Dial(Endpoints{URLs: []string{own.String()}, TLS: cfg.TLS, Log: cfg.Log}); err != nil {
+		return nil, errors.Join(err, m.Close(ctx))
+	}
 	tending, stop := context.WithCancel(context.Background())
 	m.stop = stop
 	m.tending.Go(m.listen)
@@ -173,8 +177,8 @@ func (m *Member) ID() uint64 { return uint64(m.etcd.Server.MemberID()) }
 // Ready is closed when the member has joined the others and takes requests.
 func (m *Member) Ready() <-chan struct{} { return m.etcd.Server.ReadyNotify() }
 
-// Client asks the cluster, by this member or whichever other one answers. It is
-// closed with the member.
+// Client asks the cluster: this member, and whichever other one answers while this one
+// does not. It is closed with the member.
 func (m *Member) Client() *clientv3.Client { return m.client }
 
 // Done is closed when the member has failed or was closed; Err says which. One
@@ -226,8 +230,13 @@ func (m *Member) Close(ctx context.Context) error {
 		go func() {
 			defer close(m.closed)
 			if m.client != nil {
-				m.stop()
+				if m.stop != nil {
+					m.stop()
+				}
 				m.client.Close() // says only that its context ended
+				if m.own != nil {
+					m.own.Close()
+				}
 				m.tending.Wait()
 			}
 			select {

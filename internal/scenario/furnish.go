@@ -6,6 +6,7 @@ import (
 	"context"
 	"embed"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -20,6 +21,15 @@ var scripts embed.FS
 // Postfix in /etc/postfix-mx with its queue below /srv/mail.
 func Furnish(ctx context.Context, n *lab.Node) error {
 	return furnish(ctx, n, "install", "mta")
+}
+
+// Install installs mailha, built from the module's directory source, on all nodes of a
+// lab, and nothing else.
+func Install(ctx context.Context, source string, l *lab.Lab) error {
+	if err := makeInstall(ctx, source, filepath.Join(l.ShareDir(), "install")); err != nil {
+		return err
+	}
+	return l.Each(func(n *lab.Node) error { return furnish(ctx, n, "install") })
 }
 
 // furnish runs scripts on a node in turn.

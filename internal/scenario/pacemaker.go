@@ -58,7 +58,13 @@ func (m *pacemaker) move(ctx context.Context, p Part, to *lab.Node) error {
 	return err
 }
 
+// moved takes the order back when the cluster has come to rest: a replica that was promoted a
+// moment ago has no better score than the former one before its first monitor, and without
+// the order Pacemaker may turn round.
 func (m *pacemaker) moved(ctx context.Context, p Part) error {
+	if err := m.WaitIdle(ctx); err != nil {
+		return err
+	}
 	_, err := m.Output(ctx, inRole(p, "crm_resource", "--clear", "--resource", p.moved)...)
 	return err
 }

@@ -151,7 +151,7 @@ func (s *System) gaps(ctx context.Context, d Deed, p Part, row *Row) error {
 
 // account stops the clients and compares what they were promised with what is there.
 func (s *System) account(ctx context.Context, row *Row) error {
-	const patience = 4 * time.Minute // what was not taken is tried again for a minute, and queues wait for their next try
+	const patience = 6 * time.Minute // what was not taken is tried again for a minute, and queues wait for their next try
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if err := s.Clients.Stop(ctx); err != nil {

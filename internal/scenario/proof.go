@@ -47,7 +47,7 @@ func (c *Clients) ProveSoFar(ctx context.Context) ([]Proof, error) {
 }
 
 func (c *Clients) proveUntil(ctx context.Context, ledgerOf func(kind string) string) ([]Proof, error) {
-	const pause = 500 * time.Millisecond
+	const pause = 2 * time.Second
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
 	for {
@@ -74,7 +74,7 @@ func (c *Clients) prove(ctx context.Context, ledgerOf func(kind string) string) 
 			return nil, err
 		}
 	}
-	const patience = 30 * time.Second
+	const patience = 2 * time.Minute // thousands of messages, on a busy machine
 	store, err := imap.StartRead(ctx, c.run, imap.ReadConfig{
 		To: c.layout.store + c.layout.storeIMAP, Users: c.file(usersFile), Ledger: found[Mail], Once: true, For: patience,
 	})

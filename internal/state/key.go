@@ -20,6 +20,8 @@ func (k keys) group(name string) string  { return k.groups() + name }
 func (k keys) wishes() string            { return string(k) + "wishes/" }
 func (k keys) reports() string           { return string(k) + "reports/" }
 func (k keys) report(node string) string { return k.reports() + node }
+func (k keys) shots() string             { return string(k) + "shots/" }
+func (k keys) shot(node string) string   { return k.shots() + node }
 func (k keys) events() string            { return string(k) + "events/" }
 
 func (k keys) wish(kind Kind, subject string) string {

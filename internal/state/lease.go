@@ -46,6 +46,9 @@ type landlord interface {
 	renew(ctx context.Context) (time.Duration, error)
 	// revoke ends the lease at once.
 	revoke(ctx context.Context) error
+	// agreed is until when all others have promised to take nothing, counted from
+	// before they were asked; 0: not all have. It is asked when renew knows nothing.
+	agreed() clock.Time
 }
 
 // Lease counts how long a session may be believed in. The count begins before a
@@ -62,16 +65,19 @@ type Lease struct {
 	deadline clock.Time
 	err      error         // why it was lost
 	lost     chan struct{} // closed with err set
+	silent   bool          // the last attempt got no answer
+	tried    clock.Time    // when the last attempt began
 
-	stop context.CancelFunc
-	done sync.WaitGroup
+	hasten chan struct{} // asks for the next attempt now
+	stop   context.CancelFunc
+	done   sync.WaitGroup
 }
 
 // hold keeps a lease that was asked for at the time sent and granted for ttl.
 func hold(term Term, granted time.Duration, sent clock.Time, c clock.Clock, lord landlord, log *slog.Logger) *Lease {
 	ctx, stop := context.WithCancel(context.Background())
-	l := &Lease{term: term, clock: c, lord: lord, log: log, lost: make(chan struct{}), stop: stop}
-	l.sent = sent
+	l := &Lease{term: term, clock: c, lord: lord, log: log, lost: make(chan struct{}), hasten: make(chan struct{}, 1), stop: stop}
+	l.sent, l.tried = sent, sent
 	l.deadline = l.end(sent, granted)
 	l.done.Go(func() { l.expire(ctx) })
 	l.done.Go(func() { l.renew(ctx) })
@@ -133,11 +139,35 @@ func (l *Lease) confirm(sent clock.Time, ttl time.Duration) {
 	l.deadline = max(l.deadline, l.end(sent, ttl))
 }
 
-// expire watches the deadline, which moves as long as all is well.
+// agree counts what the others have promised in the place of a renewal. A lease that had
+// run out before is not revived by it either.
+func (l *Lease) agree() {
+	until := l.lord.agreed()
+	if until == 0 {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err != nil || !l.silent || !l.clock.Now().Before(l.deadline) {
+		return
+	}
+	l.deadline = max(l.deadline, until.Add(-l.term.Margin))
+}
+
+// expire watches the deadline, which moves as long as all is well, and looks again and
+// again shortly before it what the others say.
 func (l *Lease) expire(ctx context.Context) {
+	early, each := l.term.TTL/10, l.term.TTL/200
 	for {
 		deadline := l.Deadline()
-		if err := l.clock.Wait(ctx, deadline); err != nil {
+		err := l.clock.Wait(ctx, deadline.Add(-early))
+		for err == nil && l.clock.Now().Before(deadline) {
+			if l.agree(); l.Deadline() != deadline {
+				break
+			}
+			err = l.clock.Wait(ctx, min(deadline, l.clock.Now().Add(each)))
+		}
+		if err != nil {
 			if ctx.Err() == nil {
 				l.lose(fmt.Errorf("%w: its deadline cannot be watched: %w", ErrLost, err))
 			}
@@ -155,13 +185,19 @@ func (l *Lease) renew(ctx context.Context) {
 	l.mu.Lock()
 	next := l.sent.Add(l.term.TTL / 3)
 	l.mu.Unlock()
-	for l.clock.Wait(ctx, next) == nil {
+	for l.next(ctx, next) == nil {
 		sent := l.clock.Now()
+		l.mu.Lock()
+		l.tried = sent
+		l.mu.Unlock()
 		// Short enough that a second and a third attempt, to other members of etcd,
 		// fit before the deadline.
 		attempt, cancel := until(ctx, l.clock, sent.Add(l.term.TTL/6))
 		ttl, err := l.lord.renew(attempt)
 		cancel()
+		l.mu.Lock()
+		l.silent = err != nil
+		l.mu.Unlock()
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -173,9 +209,50 @@ func (l *Lease) renew(ctx context.Context) {
 			return
 		default:
 			// Whatever it was, nothing is confirmed.
+			l.agree()
 			l.log.Warn("the lease was not renewed", "error", err, "left", l.Deadline().Sub(l.clock.Now()).Round(time.Millisecond))
 			next = l.clock.Now().Add(l.term.TTL / 12)
 		}
+	}
+}
+
+// next waits for the time of the next attempt, or until Hasten asks for it.
+func (l *Lease) next(ctx context.Context, at clock.Time) error {
+	waiting, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-l.hasten:
+			cancel()
+		case <-waiting.Done():
+		}
+	}()
+	if err := l.clock.Wait(waiting, at); err != nil && ctx.Err() != nil {
+		return err
+	}
+	return nil
+}
+
+// Silent says whether the last attempt to renew got no answer. Attempts are seldom as
+// long as they succeed; Hasten asks for one now, though not more often than they come
+// after a failure.
+func (l *Lease) Silent() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.silent
+}
+
+// Hasten does not wait.
+func (l *Lease) Hasten() {
+	l.mu.Lock()
+	due := l.tried.Add(l.term.TTL / 12)
+	l.mu.Unlock()
+	if l.clock.Now().Before(due) {
+		return
+	}
+	select {
+	case l.hasten <- struct{}{}:
+	default:
 	}
 }
 

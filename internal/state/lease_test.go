@@ -17,6 +17,7 @@ import (
 type double struct {
 	asked  chan struct{}
 	answer chan answer
+	until  clock.Time // what the others have agreed to
 }
 
 type answer struct {
@@ -38,6 +39,8 @@ func (d *double) renew(ctx context.Context) (time.Duration, error) {
 	}
 }
 
+func (d *double) agreed() clock.Time { return d.until }
+
 func (d *double) revoke(context.Context) error { return nil }
 
 // stage is a lease of 12 s with a margin of 2 s, renewed each 4 s, whose
@@ -52,7 +55,7 @@ type stage struct {
 
 func onStage(t *testing.T, play func(*stage)) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &stage{t: t, double: &double{make(chan struct{}), make(chan answer)}, clock: clock.NewDouble()}
+		s := &stage{t: t, double: &double{asked: make(chan struct{}), answer: make(chan answer)}, clock: clock.NewDouble()}
 		s.begin = s.clock.Now()
 		s.Lease = hold(Term{12 * time.Second, 2 * time.Second}, 12*time.Second, s.begin, s.clock, s.double, slog.New(slog.DiscardHandler))
 		defer s.release(errClosed)
@@ -202,6 +205,69 @@ func TestLeaseIsNotRevivedAfterItsDeadline(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestLeaseIsHeldWhileAllAgree(t *testing.T) {
+	unknown := errors.New("etcd does not answer")
+	agree := func(s *stage, until time.Duration) { s.until = s.begin.Add(until) }
+	fail := func(s *stage, after time.Duration) {
+		t.Helper()
+		s.pass(after)
+		s.await()
+		s.give(0, unknown)
+	}
+	onStage(t, func(s *stage) {
+		agree(s, 15*time.Second)
+		s.want(true, 10*time.Second) // nobody is asked as long as etcd answers
+		fail(s, 4*time.Second)
+		s.want(true, 13*time.Second)
+		agree(s, 3*time.Second) // less takes nothing away
+		fail(s, time.Second)
+		s.want(true, 13*time.Second)
+		agree(s, 20*time.Second)
+		fail(s, time.Second)
+		s.want(true, 18*time.Second)
+		s.pass(time.Second)
+		s.await()
+		s.give(12*time.Second, nil) // etcd is back, and what was promised stays
+		s.want(true, 18*time.Second)
+	})
+	onStage(t, func(s *stage) {
+		fail(s, 4*time.Second) // not all agree
+		if !s.Silent() {
+			t.Error("it does not say that etcd is silent")
+		}
+		s.want(true, 10*time.Second)
+		s.pass(5500 * time.Millisecond)
+		agree(s, 15*time.Second) // after the last attempt, and in time
+		s.pass(150 * time.Millisecond)
+		s.want(true, 13*time.Second)
+	})
+	onStage(t, func(s *stage) {
+		s.pass(500 * time.Millisecond)
+		s.Hasten() // too soon
+		s.pass(600 * time.Millisecond)
+		s.Hasten()
+		s.await()
+		s.give(12*time.Second, nil)
+		s.want(true, 11100*time.Millisecond)
+	})
+	onStage(t, func(s *stage) {
+		fail(s, 4*time.Second) // not all agree
+		s.want(true, 10*time.Second)
+		s.pass(time.Second)
+		s.await()
+		agree(s, time.Hour)
+		s.pass(5 * time.Second) // too late
+		s.want(false, 10*time.Second)
+	})
+	onStage(t, func(s *stage) {
+		agree(s, time.Hour)
+		s.pass(4 * time.Second)
+		s.await()
+		s.give(0, ErrLost) // etcd has a say, and it is no
+		s.want(false, 10*time.Second)
+	})
 }
 
 func TestTerm(t *testing.T) {

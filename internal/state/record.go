@@ -24,10 +24,13 @@ type Config struct {
 
 // Node is a node that is present: its daemon runs and renews its lease.
 type Node struct {
-	Name    string    `json:"-"`
-	Boot    string    `json:"boot"`    // /proc/sys/kernel/random/boot_id
-	Version string    `json:"version"` // of mailha
-	API     string    `json:"api"`     // where its API listens; empty if only on its own socket
+	Name    string `json:"-"`
+	Boot    string `json:"boot"`    // /proc/sys/kernel/random/boot_id
+	Version string `json:"version"` // of mailha
+	API     string `json:"api"`     // where its API listens; empty if only on its own socket
+	// Key is the public half of what its heartbeats are signed with, for as long as its
+	// daemon runs (Ed25519, RFC 8032); empty: it sends none.
+	Key     []byte    `json:"key,omitempty"`
 	Since   time.Time `json:"since"`
 	Session SessionID `json:"-"` // the lease that the record is bound to
 	Rev     int64     `json:"-"`
@@ -113,6 +116,7 @@ const (
 	Restart     Kind = "restart"     // Resource, once: its owner does it and takes the wish back
 	StopGroup   Kind = "stop-group"  // Group is to run nowhere
 	Fenced      Kind = "fenced"      // Node is off, as an operator has seen to; see Snapshot.Fenced
+	Fence       Kind = "fence"       // Node is to be switched off; whoever does it takes the wish back
 	// Hear: Node is to write down what it still has before anything is taken. A restore
 	// asks for it; the node's own daemon takes it back, or an operator who has the node off.
 	Hear Kind = "hear"
@@ -128,7 +132,11 @@ type Wish struct {
 	Why      string    `json:"why"` // may be empty
 	Since    time.Time `json:"since"`
 	Until    time.Time `json:"until,omitzero"` // zero: until it is taken back
-	Rev      int64     `json:"-"`
+	// Life and AsOf say of Fenced, if a device has done it, which stay of the node it was
+	// about and as of which revision.
+	Life SessionID `json:"life,omitempty"`
+	AsOf int64     `json:"as_of,omitempty"`
+	Rev  int64     `json:"-"`
 }
 
 // Over says whether the wish has ended by itself. It stays in the store until
@@ -141,7 +149,7 @@ func (w Wish) subject() (string, error) {
 		Move: {true, true, false}, Standby: {false, true, false}, Maintenance: {},
 		Ban: {true, true, false}, Stop: {false, false, true},
 		Restart: {false, false, true}, StopGroup: {true, false, false}, Fenced: {false, true, false},
-		Hear: {false, true, false},
+		Hear: {false, true, false}, Fence: {false, true, false},
 	}
 	fields, known := want[w.Kind]
 	if !known {
@@ -160,7 +168,7 @@ func (w Wish) subject() (string, error) {
 	switch w.Kind {
 	case Move, StopGroup:
 		return w.Group, nil // one for each group, wherever it goes
-	case Standby, Fenced, Hear:
+	case Standby, Fenced, Fence, Hear:
 		return w.Node, nil
 	case Ban:
 		return w.Group + "/" + w.Node, nil

@@ -111,7 +111,7 @@ func (n *Session) Node() Node { return n.node }
 
 // renew is the landlord's: etcd renews the lease, and the presence is still ours.
 func (n *Session) renew(ctx context.Context) (time.Duration, error) {
-	resp, err := n.store.client.KeepAliveOnce(ctx, n.id)
+	ttl, err := keepAlive(ctx, n.store.client, n.id)
 	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
 		return 0, fmt.Errorf("%w: etcd no longer has it", ErrLost)
 	}
@@ -127,7 +127,15 @@ func (n *Session) renew(ctx context.Context) (time.Duration, error) {
 	if len(found.Kvs) != 1 || found.Kvs[0].Lease != int64(n.id) {
 		return 0, fmt.Errorf("%w: its record %s was removed or replaced", ErrLost, key)
 	}
-	return time.Duration(resp.TTL) * time.Second, nil
+	return ttl, nil
+}
+
+// agreed is the landlord's.
+func (n *Session) agreed() clock.Time {
+	if n.store.agreed == nil {
+		return 0
+	}
+	return n.store.agreed()
 }
 
 // revoke is the landlord's.

@@ -40,6 +40,11 @@ type Options struct {
 	Cluster string      // the name of the cluster
 	Clock   clock.Clock // nil: clock.Boot
 	Log     *slog.Logger
+	// Agreed is until when every other node has promised to take nothing of this one's,
+	// counted from before it was asked; 0: not all of them have. A session
+	// counts it in the place of a renewal when etcd does not answer, and never when etcd
+	// says that the lease is gone. Nil: a session goes by etcd alone.
+	Agreed func() clock.Time
 }
 
 // Store is the state of one cluster in etcd. Its methods may be called from
@@ -50,6 +55,7 @@ type Store struct {
 	keys    keys
 	clock   clock.Clock
 	log     *slog.Logger
+	agreed  func() clock.Time
 	written atomic.Int64 // events since the last pruning
 }
 
@@ -59,7 +65,7 @@ func Open(client *clientv3.Client, opt Options) (*Store, error) {
 	if err := checkName(opt.Cluster); err != nil {
 		return nil, fmt.Errorf("open the state of a cluster: %w", err)
 	}
-	s := &Store{client: client, keys: keys("/mailha/" + opt.Cluster + "/"), clock: opt.Clock, log: opt.Log}
+	s := &Store{client: client, keys: keys("/mailha/" + opt.Cluster + "/"), clock: opt.Clock, log: opt.Log, agreed: opt.Agreed}
 	if s.clock == nil {
 		s.clock = clock.Boot{}
 	}
@@ -76,6 +82,19 @@ func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
 // revision; 0 is one that is not there.
 func unchanged(key string, rev int64) clientv3.Cmp {
 	return clientv3.Compare(clientv3.ModRevision(key), "=", rev)
+}
+
+// Config is the configuration that the cluster runs, as a majority knows it; its Rev is 0
+// if it has none yet.
+func (s *Store) Config(ctx context.Context) (Config, error) {
+	resp, err := s.client.Get(ctx, s.keys.config())
+	if err != nil {
+		return Config{}, fmt.Errorf("ask etcd for the configuration: %w", err)
+	}
+	if len(resp.Kvs) == 0 {
+		return Config{}, nil
+	}
+	return readConfig(resp.Kvs[0])
 }
 
 // PutConfig makes the configuration that the cluster runs. c.Rev is that of the
@@ -165,25 +184,33 @@ func (s *Store) change(ctx context.Context, if_ clientv3.Cmp, op clientv3.Op, e 
 	return resp.Header.Revision, nil
 }
 
-// A write that was on its way to a leader that died is lost, and etcd says so
-// after seven seconds at the earliest. Each attempt is cut off before that: soon
-// as long as an election may be under way, later where etcd is just slow.
-const (
-	attempt     = 300 * time.Millisecond
-	attempts    = 10
-	slowAttempt = 3 * time.Second
-	writeAgain  = 30 * time.Millisecond
-)
+// writeAgain is how long is waited between two attempts to write.
+const writeAgain = 10 * time.Millisecond
+
+// attempt is how long the nth attempt to write may take, from 0. One that was on its way
+// to a leader that died is lost, and etcd says so after seven seconds at the earliest. Each
+// is cut off before that: soon as long as an election may be under way, as every attempt
+// that is lost has a lost node's address away for longer; later where etcd is just slow.
+func attempt(n int) time.Duration {
+	const (
+		first, quick = 80 * time.Millisecond, 5 // ten times what a write takes on a disk of today
+		then, more   = 300 * time.Millisecond, 8
+		slow         = 3 * time.Second
+	)
+	switch {
+	case n < quick:
+		return first
+	case n < quick+more:
+		return then
+	}
+	return slow
+}
 
 // commit makes a transaction, again and again until etcd has an answer or ctx
 // ends. The transaction has to be one that shows when it was made before.
 func (s *Store) commit(ctx context.Context, txn func(context.Context) (*clientv3.TxnResponse, error)) (*clientv3.TxnResponse, error) {
 	for i := 0; ; i++ {
-		limit := attempt
-		if i >= attempts {
-			limit = slowAttempt
-		}
-		one, cancel := context.WithTimeout(ctx, limit)
+		one, cancel := context.WithTimeout(ctx, attempt(i))
 		resp, err := txn(one)
 		cancel()
 		if err == nil || ctx.Err() != nil || !again(err) {

@@ -27,10 +27,15 @@ type Snapshot struct {
 	Wishes   []Wish           // by kind and subject; also those that are over
 	// Reports are what the nodes say of their resources, by node.
 	Reports map[string]Report
+	// Shots are the latest attempts to have nodes fenced, by node.
+	Shots map[string]Shot
 	// Gone is for each node that owns a group and is not present: when this watch
 	// first knew. Its lease had ended in etcd by then. The count begins anew when
 	// the watch had to.
 	Gone map[string]clock.Time
+	// Promised is for nodes that could not reach etcd until when this node takes nothing
+	// of theirs. The watch does not know; whoever promised fills it in.
+	Promised map[string]clock.Time
 	// Faults are records that cannot be read, which are left out. Nothing can be
 	// taken that has such a record.
 	Faults []error
@@ -61,6 +66,9 @@ func (s *Store) Watch(ctx context.Context) <-chan Snapshot {
 			err := w.follow(ctx)
 			if ctx.Err() != nil {
 				return
+			}
+			if errors.Is(err, errElsewhere) {
+				continue
 			}
 			w.stale(err)
 			select {
@@ -101,8 +109,13 @@ func (w *watch) stale(why error) {
 	w.emit(s)
 }
 
+// errElsewhere: the client asks another member by now. What it told before goes on there
+// until it ends by itself, which takes seconds if that member's machine loses its power.
+var errElsewhere = errors.New("another member of etcd is asked")
+
 // follow reads everything and then each change, until etcd fails it.
 func (w *watch) follow(ctx context.Context) error {
+	asked := w.store.client.Endpoints()
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
 	rev, err := w.list(ctx)
@@ -132,6 +145,9 @@ func (w *watch) follow(ctx context.Context) error {
 				w.emit(w.snapshot(resp.Header.Revision))
 			}
 		case <-ask.C:
+			if !slices.Equal(asked, w.store.client.Endpoints()) {
+				return errElsewhere
+			}
 			silent := w.store.clock.Now().Sub(w.last.Heard)
 			if silent > staleAfter {
 				return fmt.Errorf("etcd has not answered for %s", silent.Round(time.Millisecond))
@@ -160,7 +176,7 @@ func (w *watch) list(ctx context.Context) (int64, error) {
 	raw := map[string]*mvccpb.KeyValue{}
 	var rev int64
 	// In parts that leave the events out, all as of the first one's revision.
-	for _, prefix := range []string{w.store.keys.config(), w.store.keys.nodes(), w.store.keys.groups(), w.store.keys.wishes(), w.store.keys.reports()} {
+	for _, prefix := range []string{w.store.keys.config(), w.store.keys.nodes(), w.store.keys.groups(), w.store.keys.wishes(), w.store.keys.reports(), w.store.keys.shots()} {
 		opts := []clientv3.OpOption{clientv3.WithPrefix()}
 		if rev != 0 {
 			opts = append(opts, clientv3.WithRev(rev))
@@ -203,7 +219,7 @@ func (w *watch) apply(events []*clientv3.Event) bool {
 func (w *watch) shown(key string) bool {
 	k := w.store.keys
 	return key == k.config() || strings.HasPrefix(key, k.nodes()) || strings.HasPrefix(key, k.groups()) ||
-		strings.HasPrefix(key, k.wishes()) || strings.HasPrefix(key, k.reports())
+		strings.HasPrefix(key, k.wishes()) || strings.HasPrefix(key, k.reports()) || strings.HasPrefix(key, k.shots())
 }
 
 // snapshot is what was read and heard so far.
@@ -211,7 +227,7 @@ func (w *watch) snapshot(rev int64) Snapshot {
 	k := w.store.keys
 	s := Snapshot{
 		Revision: rev, Heard: w.last.Heard,
-		Nodes: map[string]Node{}, Groups: map[string]Group{}, Gone: map[string]clock.Time{}, Reports: map[string]Report{},
+		Nodes: map[string]Node{}, Groups: map[string]Group{}, Gone: map[string]clock.Time{}, Reports: map[string]Report{}, Shots: map[string]Shot{},
 	}
 	fault := func(err error) bool {
 		if err != nil {
@@ -241,6 +257,10 @@ func (w *watch) snapshot(rev int64) Snapshot {
 		case strings.HasPrefix(key, k.reports()):
 			if r, err := k.readReport(kv); !fault(err) {
 				s.Reports[r.Node] = r
+			}
+		case strings.HasPrefix(key, k.shots()):
+			if shot, err := k.readShot(kv); !fault(err) {
+				s.Shots[shot.Node] = shot
 			}
 		}
 	}

@@ -21,6 +21,8 @@ func (w Wish) String() string {
 		return "a stop of group " + w.Group
 	case Fenced:
 		return fmt.Sprintf("the word that %s is switched off", w.Node)
+	case Fence:
+		return "the fencing of " + w.Node
 	case Hear:
 		return fmt.Sprintf("the wait for what %s still has", w.Node)
 	case Restart:
@@ -40,19 +42,27 @@ func (w Wish) event(what string) Event {
 	return Event{By: w.By, Node: w.Node, Group: w.Group, Resource: w.Resource, What: what}
 }
 
-// Fenced finds an operator's word that the group's owner is off. It counts for
-// what the owner had written before, and only as long as the owner is not present:
-// one that came back and went again is not meant.
+// Fenced finds the word that the group's owner is off. It counts for what the owner
+// had written before, and only as long as the owner is not present: one that came back
+// and went again is not meant. A device's word counts for what was written before the
+// shot, or in the life that was meant: whatever came between the shot and the word may be another life.
 func (s Snapshot) Fenced(g Group) (Wish, bool) {
 	if _, present := s.Nodes[g.Owner]; present || g.Owner == "" {
 		return Wish{}, false
 	}
 	for _, w := range s.Wishes {
-		if w.Kind == Fenced && w.Node == g.Owner && w.Rev > g.Rev {
+		if w.Kind == Fenced && w.Node == g.Owner && w.covers(g) {
 			return w, true
 		}
 	}
 	return Wish{}, false
+}
+
+func (w Wish) covers(g Group) bool {
+	if w.AsOf != 0 {
+		return g.Rev < w.AsOf || w.Life != 0 && g.Session == w.Life
+	}
+	return g.Rev < w.Rev
 }
 
 // Unheard are the nodes that have not written down what they still have since the

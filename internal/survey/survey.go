@@ -57,12 +57,12 @@ func lost(p *placement.State, s state.Snapshot, g state.Group, at clock.Time) {
 func group(s state.Snapshot, c *resources.Cluster, g state.Group, now time.Time, at clock.Time) placement.Group {
 	p := placement.Group{Owner: g.Owner, Epoch: int64(g.Epoch), Phase: placement.Phase(g.Phase), Since: g.Since, Last: g.Former}
 	if w, ok := s.Fenced(g); ok && !w.Over(now) {
-		p.FreeAt = w.Since
+		p.FreeAt = earlier(w.Since, now) // by another node's clock
 	} else if gone, ok := s.Gone[g.Owner]; ok && g.Owner != "" && g.Phase != state.Failed && leased(c, g.Name) {
 		// A lease that ends proves nothing about what could not be stopped under it.
 		// When this watch first knew, the lease had ended; the margin is for what the
 		// owner's own clock and its release may have taken longer.
-		p.FreeAt = now.Add(gone.Add(c.Margin).Sub(at))
+		p.FreeAt = now.Add(max(gone.Add(c.Margin), s.Promised[g.Owner]).Sub(at))
 	}
 	for _, f := range g.Failures {
 		p.Failures = append(p.Failures, placement.Failure{Node: f.Node, Resource: f.Resource, When: f.At, Fatal: f.Fatal})
@@ -134,4 +134,11 @@ func stopped(p *placement.State, s state.Snapshot, now time.Time) {
 			p.Groups[g.Name] = known
 		}
 	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }

@@ -62,12 +62,25 @@ func TestWhenAGroupIsFree(t *testing.T) {
 		{"an operator's word", state.Failed, fenced(11, time.Time{}), now.Add(-time.Minute)},
 		{"of the past", state.Failed, fenced(11, now.Add(-time.Second)), time.Time{}},
 		{"of before it owned the group", state.Failed, fenced(9, time.Time{}), time.Time{}},
+		{"by a clock that is ahead", state.Failed, []state.Wish{{Kind: state.Fenced, Node: "n1", Since: now.Add(time.Hour), Rev: 11}}, now},
 	} {
 		s := owned(tt.phase)
 		s.Wishes = tt.wishes
 		if got := survey.State(s, file(), now, at).Groups["mail"].FreeAt; !got.Equal(tt.want) {
 			t.Errorf("%s: free at %s, want %s", tt.name, got, tt.want)
 		}
+	}
+}
+
+func TestWhatWasPromisedIsNotFree(t *testing.T) {
+	s := owned(state.Running)
+	s.Promised = map[string]clock.Time{"n1": at.Add(time.Minute), "n2": at.Add(time.Hour)}
+	if got := survey.State(s, file(), now, at).Groups["mail"].FreeAt; !got.Equal(now.Add(time.Minute)) {
+		t.Errorf("free at %s", got)
+	}
+	s.Promised["n1"] = at.Add(-time.Minute) // long over
+	if got := survey.State(s, file(), now, at).Groups["mail"].FreeAt; !got.Equal(now.Add(-700 * time.Millisecond)) {
+		t.Errorf("free at %s", got)
 	}
 }
 

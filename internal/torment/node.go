@@ -52,13 +52,15 @@ func loseQuorum(ctx context.Context, s *scenario.System, p scenario.Part) error 
 		})
 }
 
-// fillDisk has etcd on a small disk of its own for a while, which has no room left.
+// fillDisk has etcd on a small disk of its own for a while, which has no room left. The
+// first start may fail there: etcd wants the rest of its log's 64 MB at once, and the second
+// time does without.
 func fillDisk(ctx context.Context, s *scenario.System, n *lab.Node) error {
 	const small = `systemctl stop mailhad
 size=$(($(du -sk /var/lib/mailha | cut -f1) + 1024))
 mkdir -p /mnt/etcd; mount -t tmpfs -o size=${size}k etcd /mnt/etcd
 cp -a --sparse=always /var/lib/mailha/. /mnt/etcd; mount --bind /mnt/etcd /var/lib/mailha
-systemctl start mailhad; sleep 2
+systemctl start mailhad || systemctl start mailhad; sleep 2
 dd if=/dev/zero of=/var/lib/mailha/filler bs=64k 2>/dev/null || :`
 	const back = `rm -f /var/lib/mailha/filler
 systemctl stop mailhad

@@ -50,11 +50,11 @@ func TestDoorsAreSeparate(t *testing.T) {
 	during(t, 600*time.Millisecond)
 	r := p.report()
 	wantBlackout(t, "pop3", r.Doors["pop3"].BlackoutMS, 600*time.Millisecond)
-	if *r.BannerBlackoutMS >= 500 {
+	if *r.BannerBlackoutMS >= 500+r.BannerStallMS { // what held up the prober, too, is nobody's outage
 		t.Errorf("the other service's outage counts: %+v", r)
 	}
 	p.mark("next")
-	if r := p.report(); r.Doors["pop3"].Refused > 5 || r.Greetings > 5 {
-		t.Errorf("the mark did not begin anew: %+v", r)
+	if next := p.report(); next.Doors["pop3"].Refused >= r.Doors["pop3"].Refused || next.Greetings >= r.Greetings {
+		t.Errorf("the mark did not begin anew: %+v, before it %+v", next, r)
 	}
 }

@@ -108,7 +108,7 @@ func TestLoadOutcomes(t *testing.T) {
 			d, addr := startDouble(t, tt.stage, tt.reaction)
 			cfg := testLoad(addr)
 			if tt.end == "silence" {
-				cfg.ReplyTimeout = 300 * time.Millisecond
+				cfg.ReplyTimeout = 2 * time.Second // long enough for the replies that do come
 			}
 			got, recs := runLoad(deadline(t, 20*time.Second), t, cfg)
 
@@ -167,7 +167,7 @@ func TestLoadIdleSession(t *testing.T) {
 			t.Parallel()
 			_, addr := startDouble(t, "idle", tt.reaction)
 			cfg := testLoad(addr)
-			cfg.Messages, cfg.PerSession, cfg.Rate = 2, 2, 4
+			cfg.Messages, cfg.PerSession, cfg.Rate = 2, 2, 0.5 // the end is seen before the second message is due
 			got, _ := runLoad(deadline(t, 20*time.Second), t, cfg)
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)

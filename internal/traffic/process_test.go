@@ -142,9 +142,10 @@ func TestOtherProtocols(t *testing.T) {
 			t.Errorf("%s: %+v, %v", load, res, err)
 		}
 	}
-	if c := held.Progress(); c.Idle.Held != 2 || c.Active.Held != 1 || c.Writers.Held != 1 {
-		t.Errorf("held %+v", c)
-	}
+	waitUntil(t, 10*time.Second, "the holder tells that it holds all, at work", func() bool {
+		c := held.Progress()
+		return c.Idle.Held == 2 && c.Active.Held == 1 && c.Writers.Held == 1 && c.Active.Beats > 0 && c.Writers.Beats > 0
+	})
 	if c, err := held.Stop(ctx); err != nil || c.Idle.Cut()+c.Active.Cut()+c.Writers.Cut() != 0 || c.Active.Beats == 0 || c.Writers.Beats == 0 {
 		t.Errorf("held %+v, %v", c, err)
 	}

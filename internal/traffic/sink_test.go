@@ -186,13 +186,14 @@ func TestSinkCountsDuplicates(t *testing.T) {
 
 func TestSinkDelay(t *testing.T) {
 	const delay = 400 * time.Millisecond
-	s, file := startTestSink(t, SinkConfig{Delay: delay, DelayFor: "slow"})
-	if took := s.deliver(t, "x", "quick@x"); took >= delay {
-		t.Errorf("the quick one took %v", took)
-	}
+	s, _ := startTestSink(t, SinkConfig{Delay: delay, DelayFor: "slow"})
 	if took := s.deliver(t, "x", "quick@x", "very.slow@x"); took < delay {
 		t.Errorf("the slow one took %v only", took)
 	}
+
+	// With a delay that nobody lives to see, only the quick one is answered.
+	s, file := startTestSink(t, SinkConfig{Delay: time.Hour, DelayFor: "slow"})
+	s.deliver(t, "x", "quick@x")
 
 	// A client that gives up during the delay leaves its record: its next try is a duplicate.
 	c := dialSink(t, s.addrs[0])
@@ -200,7 +201,7 @@ func TestSinkDelay(t *testing.T) {
 	c.say("MAIL FROM:<a@b>\r\nRCPT TO:<slow@x>\r\nDATA\r\n", 250, 250, 354)
 	before := s.snapshot().Messages
 	c.say("x\r\n.\r\n")
-	waitUntil(t, delay/2, "the slow message is recorded before its delay is over", func() bool {
+	waitUntil(t, 10*time.Second, "the slow message is recorded before its delay is over", func() bool {
 		return len(records[ledger.Arrival](t, file)) == before+1
 	})
 	c.conn.Close()

@@ -19,7 +19,7 @@ import (
 )
 
 // How long certificates are good for. A node's is renewed when less than a third
-// of its time is left, which leaves the operator eight months to notice.
+// of that is left, which leaves the operator eight months to notice.
 const (
 	authorityLife = 10 * 365 * 24 * time.Hour
 	nodeLife      = 2 * 365 * 24 * time.Hour
@@ -91,6 +91,10 @@ func (a *Authority) Fingerprint() Fingerprint { return fingerprint(a.cert) }
 
 // Issue certifies a public key. The certificate is returned in PEM.
 func (a *Authority) Issue(s Subject, public crypto.PublicKey, now time.Time) ([]byte, error) {
+	return a.issue(s, public, now.Add(-backdate), now)
+}
+
+func (a *Authority) issue(s Subject, public crypto.PublicKey, from, now time.Time) ([]byte, error) {
 	if err := s.check(); err != nil {
 		return nil, err
 	}
@@ -99,7 +103,7 @@ func (a *Authority) Issue(s Subject, public crypto.PublicKey, now time.Time) ([]
 	}
 	template := &x509.Certificate{
 		Subject:     pkix.Name{CommonName: s.Name, OrganizationalUnit: []string{string(s.Role)}},
-		NotBefore:   now.Add(-backdate),
+		NotBefore:   from,
 		NotAfter:    earlier(now.Add(nodeLife), a.cert.NotAfter),
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},

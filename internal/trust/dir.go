@@ -21,6 +21,9 @@ const DefaultDir Dir = "/etc/mailha/tls"
 // ErrNoAuthority: this node does not hold the authority's key, as a witness does not.
 var ErrNoAuthority = errors.New("the key of the cluster's authority is not on this node")
 
+// ErrAuthorityEnds: the authority's own certificate ends, and the nodes' with it.
+var ErrAuthorityEnds = errors.New("the certificate of the cluster's authority ends")
+
 // Dir is the directory, of mode 0700, that holds a node's PEM files, of mode 0600.
 type Dir string
 
@@ -56,16 +59,16 @@ func (d Dir) Found(cluster string, node Subject, now time.Time) error {
 	if err := errors.Join(d.write(d.AuthorityKey(), key), d.write(d.CA(), encodeCert(authority.cert))); err != nil {
 		return err
 	}
-	return d.certify(authority, node, now)
+	return d.certify(authority, node, now.Add(-backdate), now)
 }
 
-// certify makes a new key and certificate of the node.
-func (d Dir) certify(a *Authority, node Subject, now time.Time) error {
+// certify makes a new key and certificate of the node, good from then.
+func (d Dir) certify(a *Authority, node Subject, from, now time.Time) error {
 	key, err := newKey()
 	if err != nil {
 		return err
 	}
-	cert, err := a.Issue(node, key.Public(), now)
+	cert, err := a.issue(node, key.Public(), from, now)
 	if err != nil {
 		return err
 	}
@@ -114,14 +117,16 @@ func (d Dir) Certificate() (*x509.Certificate, error) {
 	return cert, nil
 }
 
-// due says whether a certificate has less than a third of its time left.
-func due(cert *x509.Certificate, now time.Time) bool {
-	return cert.NotAfter.Sub(now) < cert.NotAfter.Sub(cert.NotBefore)/3
-}
+// due says whether a certificate has less left than a third of what a new one has.
+func due(cert *x509.Certificate, now time.Time) bool { return cert.NotAfter.Sub(now) < nodeLife/3 }
 
 // Renew makes a new certificate if the node's own is due, or lacks one of the
 // addresses, and says whether it did. It returns ErrNoAuthority if it cannot:
-// then RenewFrom asks a node that can.
+// then RenewFrom asks a node that can. It returns ErrAuthorityEnds if a new one
+// would last no longer.
+//
+// The new one is good from when the old one was, so that a node whose clock is ahead
+// does not shut itself out.
 func (d Dir) Renew(node Subject, now time.Time) (bool, error) {
 	cert, err := d.Certificate()
 	if err != nil {
@@ -134,7 +139,10 @@ func (d Dir) Renew(node Subject, now time.Time) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if err := d.certify(a, node, now); err != nil {
+	if covers(cert, node) && !cert.NotAfter.Before(a.cert.NotAfter) {
+		return false, fmt.Errorf("%w on %s", ErrAuthorityEnds, a.cert.NotAfter.Format(time.DateOnly))
+	}
+	if err := d.certify(a, node, cert.NotBefore, now); err != nil {
 		return false, err
 	}
 	return true, nil

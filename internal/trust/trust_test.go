@@ -313,6 +313,45 @@ func TestRenew(t *testing.T) {
 	}
 }
 
+// A node whose clock is ahead renews too early, and is let in all the same.
+func TestRenewAhead(t *testing.T) {
+	start := time.Now()
+	node := Subject{"n1", RoleNode, []netip.Addr{localhost()}}
+	dir := emptyDir(t)
+	if err := dir.Found("c1", node, start); err != nil {
+		t.Fatal(err)
+	}
+	const day = 24 * time.Hour
+	if renewed, err := dir.Renew(node, start.Add(600*day)); err != nil || !renewed {
+		t.Fatalf("%t, %v", renewed, err)
+	}
+	cert, err := dir.Certificate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if now := time.Now(); now.Before(cert.NotBefore) || cert.NotAfter.Sub(now) < nodeLife {
+		t.Errorf("good from %s to %s", cert.NotBefore, cert.NotAfter)
+	}
+}
+
+// What a new certificate cannot outlast is told, and nothing is made anew in vain.
+func TestAuthorityEnds(t *testing.T) {
+	start := time.Now()
+	node := Subject{"n1", RoleNode, []netip.Addr{localhost()}}
+	dir := emptyDir(t)
+	if err := dir.Found("c1", node, start); err != nil {
+		t.Fatal(err)
+	}
+	const day = 24 * time.Hour
+	end := authorityLife - 100*day
+	for i, want := range []bool{true, false} {
+		renewed, err := dir.Renew(node, start.Add(end))
+		if renewed != want || errors.Is(err, ErrAuthorityEnds) == want {
+			t.Errorf("time %d: %t, %v", i, renewed, err)
+		}
+	}
+}
+
 func TestFilesThatOthersCanReadAreRefused(t *testing.T) {
 	dir := emptyDir(t)
 	node := Subject{"n1", RoleNode, []netip.Addr{localhost()}}

@@ -133,6 +133,7 @@ func mayRun() map[string]string {
 		"agents/filesystem": "what may hang in the kernel needs a process that can be left behind; e2fsck has no other interface",
 		"agents/directory":  "slapd itself is the only one that knows whether it would start with its configuration",
 		"agents/service":    "a program of the administrator's is how the data of an unknown service are mended",
+		"fencing":           "fence agents are programs: that is their interface",
 		"internal/lab":      "test nodes are made by the system's own tools",
 		"internal/scenario": "installs this tree on test nodes by its own Makefile",
 		"internal/bench":    "measures what a call of an agent costs",
@@ -163,6 +164,7 @@ func mayAskEtcd() map[string]string {
 	return map[string]string{
 		"internal/quorum": "runs the embedded member",
 		"internal/state":  "keeps the cluster's state",
+		"internal/poison": "keeps pills and slots, which have to outlive a restore of that state",
 	}
 }
 

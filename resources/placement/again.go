@@ -36,6 +36,12 @@ func (p *planner) again() time.Time {
 		for _, f := range st.Failures {
 			look(expired(g, f))
 		}
+		for _, n := range g.Nodes {
+			for _, r := range g.Resources {
+				_, until := p.spent(g, st, r, n.Node)
+				look(until)
+			}
+		}
 		for _, m := range st.Moves {
 			look(m.When.Add(p.Cluster.MovesWindow))
 		}

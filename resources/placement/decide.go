@@ -139,7 +139,7 @@ func (p *planner) lost(g resources.Group, st Group) Decision {
 // leaving is about a group that its owner is stopping, or could not stop.
 func (p *planner) leaving(g resources.Group, st Group) Decision {
 	if st.Phase == Failed {
-		return Decision{Action: Wait, Reason: st.Owner + " could not stop it" + p.since(st.Since) + ", and what is left there may still write; see journalctl -u mailhad on " + st.Owner + ", then mailhactl group stop " + g.Name}
+		return Decision{Action: Wait, Reason: st.Owner + " could not stop it" + p.since(st.Since) + ", and what is left there may still write; see journalctl -u mailhad on " + st.Owner + ", or have it switched off: mailhactl fence " + st.Owner}
 	}
 	d := Decision{Action: Wait, Reason: st.Owner + " is stopping it" + p.since(st.Since)}
 	if p.cared("") != "" || p.holds(st.Stopped) {

@@ -76,6 +76,15 @@ func fails(node, resource string, n int) []placement.Failure {
 	return all
 }
 
+// failsNow are failures of which the last was a second ago.
+func failsNow(node, resource string, n int) []placement.Failure {
+	var all []placement.Failure
+	for i := range n {
+		all = append(all, placement.Failure{Node: node, Resource: resource, When: ago(time.Duration(i+1) * time.Second)})
+	}
+	return all
+}
+
 // brief is a decision in a line.
 func brief(d placement.Decision) string {
 	s := fmt.Sprintf("%s %s", d.Group, d.Action)

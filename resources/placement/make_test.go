@@ -81,7 +81,7 @@ web wait: the cluster was restored, and what n2 and n3 may still run is not know
 			s := stage(group("mail", "n1 n2 n3"))
 			s.Groups["mail"] = placement.Group{Owner: "n1", Phase: placement.Failed, Since: ago(time.Minute)}
 			return s
-		}, "mail wait from n1: n1 could not stop it since 11:59:00, and what is left there may still write; see journalctl -u mailhad on n1, then mailhactl group stop mail", time.Time{}},
+		}, "mail wait from n1: n1 could not stop it since 11:59:00, and what is left there may still write; see journalctl -u mailhad on n1, or have it switched off: mailhactl fence n1", time.Time{}},
 		"owner that stops": {func() placement.State {
 			s := stage(group("mail", "n1 n2 n3"))
 			s.Groups["mail"] = placement.Group{Owner: "n1", Phase: placement.Stopping, Since: ago(time.Minute)}
@@ -226,50 +226,81 @@ mail move from n1 on n2 (asked): n1 is not among its nodes in the configuration,
 			s := stage(group("mail", "n1 n2"))
 			s.Groups["mail"] = placement.Group{Phase: placement.Free, Last: "n1", Failures: []placement.Failure{{Node: "n1", Resource: "store", When: ago(time.Second), Fatal: true}}}
 			return s
-		}, "mail start on n2: it has stopped on n1, and n2 is the only one of its nodes that is left", in(599 * time.Second)},
+		}, "mail start on n2: it has stopped on n1, and n2 is the only one of its nodes that is left", in(9 * time.Second)},
 		"a failure everywhere": {func() placement.State {
+			s := stage(group("mail", "n1 n2 n3"))
+			st := runs("n2")
+			st.Failures = append(failsNow("n1", "mta", 3), failsNow("n2", "mta", 3)...)
+			s.Groups["mail"] = st
+			lost(s, "n3", time.Time{})
+			return s
+		}, "mail keep on n2 without [mta]: it stays on n2 without mta: mta failed 3 times on n2 within 10m, and no other node is better (mta failed 3 times on n1 within 10m; n3 is lost since 11:59:40); it is tried again at 12:00:09, or after mailhactl resource start mta", in(9 * time.Second)},
+		"what comes after it": {func() placement.State {
+			s := stage(group("mail", "n1 n2"))
+			s.Groups["mail"] = placement.Group{Phase: placement.Free, Last: "n1", Failures: append(failsNow("n1", "ip", 3), failsNow("n2", "mta", 3)...)}
+			return s
+		}, "mail start on n2 without [mta]: it has stopped on n1, and n2 is the best of its nodes that are left without mta: mta failed 3 times on n2 within 10m", in(9 * time.Second)},
+		"nothing would run anywhere": {func() placement.State {
+			s := stage(group("mail", "n1 n2"))
+			st := runs("n1")
+			st.Failures = append(failsNow("n1", "ip", 3), failsNow("n2", "ip", 3)...)
+			s.Groups["mail"] = st
+			return s
+		}, "mail stop from n1: no node left: ip failed 3 times on n1 within 10m; ip failed 3 times on n2 within 10m; mailhactl explain mail", in(9 * time.Second)},
+		"tried again after a rest": {func() placement.State {
 			s := stage(group("mail", "n1 n2 n3"))
 			st := runs("n2")
 			st.Failures = append(fails("n1", "mta", 3), fails("n2", "mta", 3)...)
 			s.Groups["mail"] = st
 			lost(s, "n3", time.Time{})
 			return s
-		}, "mail keep on n2 without [mta]: it stays on n2 without mta: mta failed 3 times on n2 within 10m, and no other node is better (mta failed 3 times on n1 within 10m; n3 is lost since 11:59:40); mend it, then mailhactl resource start mta", in(7 * time.Minute)},
-		"what comes after it": {func() placement.State {
-			s := stage(group("mail", "n1 n2"))
-			s.Groups["mail"] = placement.Group{Phase: placement.Free, Last: "n1", Failures: append(fails("n1", "ip", 3), fails("n2", "mta", 3)...)}
-			return s
-		}, "mail start on n2 without [mta]: it has stopped on n1, and n2 is the best of its nodes that are left without mta: mta failed 3 times on n2 within 10m", in(7 * time.Minute)},
-		"nothing would run anywhere": {func() placement.State {
-			s := stage(group("mail", "n1 n2"))
+		}, "mail keep on n2: it stays on n2 and is tried again: mta failed 3 times on n2 within 10m, and no other node is better (mta failed 3 times on n1 within 10m; n3 is lost since 11:59:40)", in(7 * time.Minute)},
+		"rests longer with each failure": {func() placement.State {
+			s := stage(group("mail", "n1"))
 			st := runs("n1")
-			st.Failures = append(fails("n1", "ip", 3), fails("n2", "ip", 3)...)
+			st.Failures = failsNow("n1", "mta", 6)
 			s.Groups["mail"] = st
 			return s
-		}, "mail stop from n1: no node left: ip failed 3 times on n1 within 10m; ip failed 3 times on n2 within 10m; mailhactl explain mail", in(7 * time.Minute)},
+		}, "mail keep on n1 without [mta]: it stays on n1 without mta: mta failed 6 times on n1 within 10m, and no other node is better; it is tried again at 12:01:19, or after mailhactl resource start mta", in(79 * time.Second)},
+		"a better node, though it has rested": {func() placement.State {
+			s := stage(group("mail", "n1 n2"))
+			st := runs("n1")
+			st.Failures = fails("n1", "mta", 3)
+			s.Groups["mail"] = st
+			return s
+		}, "mail move from n1 on n2: mta failed 3 times on n1 within 10m, and n2 is the only one of its nodes that is left", in(7 * time.Minute)},
+		"no return to where it failed": {func() placement.State {
+			g := group("mail", "n1 n2")
+			g.Failback = failback(t, "immediate")
+			s := stage(g)
+			st := runs("n2")
+			st.Failures = fails("n1", "mta", 3)
+			s.Groups["mail"] = st
+			return s
+		}, "mail keep on n2: it runs on n2, and mta failed 3 times on n1 within 10m", in(7 * time.Minute)},
 		"hold-down": {func() placement.State {
 			s := stage(group("mail", "n1 n2 n3"))
 			st := runs("n2")
-			st.Failures = fails("n2", "mta", 3)
+			st.Failures = failsNow("n2", "mta", 3)
 			st.Moves = []placement.Moved{{From: "n1", To: "n2", When: ago(30 * time.Second)}}
 			s.Groups["mail"] = st
 			return s
-		}, "mail keep on n2 without [mta] not before 12:00:30: mta failed 3 times on n2 within 10m; it has just moved to n2 and stays there until 12:00:30 without mta", in(30 * time.Second)},
+		}, "mail keep on n2 without [mta] not before 12:00:30: mta failed 3 times on n2 within 10m; it has just moved to n2 and stays there until 12:00:30 without mta", in(9 * time.Second)},
 		"too many moves": {func() placement.State {
 			s := stage(group("mail", "n1 n2 n3"), group("news", "n1 n2 n3"), group("dir", "n1 n2 n3"))
 			moves := []placement.Moved{{When: ago(59 * time.Minute)}, {When: ago(30 * time.Minute)}, {When: ago(2 * time.Minute)}, {When: ago(50 * time.Minute), Asked: true}}
 			st := runs("n2")
-			st.Failures, st.Moves = fails("n2", "mta", 3), moves
+			st.Failures, st.Moves = failsNow("n2", "mta", 3), moves
 			s.Groups["mail"] = st
 			st = runs("n3")
 			st.Moves = moves
 			s.Groups["news"] = st
-			s.Groups["dir"] = placement.Group{Phase: placement.Free, Last: "n2", Moves: moves, Failures: fails("n2", "mta", 3)}
+			s.Groups["dir"] = placement.Group{Phase: placement.Free, Last: "n2", Moves: moves, Failures: failsNow("n2", "mta", 3)}
 			lost(s, "n3", ago(time.Second))
 			return s
 		}, `dir start on n2 without [mta]: it has moved 3 times within 1h and stays on n2 without mta
 news wait from n3 not before 12:01:00: n3 is lost since 11:59:40; it has moved 3 times within 1h and is not taken over before 12:01:00, lest it take one node after the other down; mailhactl group move news NODE
-mail keep on n2 without [mta] not before 12:01:00: mta failed 3 times on n2 within 10m; it has moved 3 times within 1h and stays on n2 until 12:01:00 without mta`, in(time.Minute)},
+mail keep on n2 without [mta] not before 12:01:00: mta failed 3 times on n2 within 10m; it has moved 3 times within 1h and stays on n2 until 12:01:00 without mta`, in(9 * time.Second)},
 		"too many moves, and nowhere to stay": {func() placement.State {
 			s := stage(group("mail", "n1 n2"))
 			s.Groups["mail"] = placement.Group{Phase: placement.Free, Last: "n2", Moves: []placement.Moved{{When: ago(1 * time.Minute)}, {When: ago(2 * time.Minute)}, {When: ago(3 * time.Minute)}}}

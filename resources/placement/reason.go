@@ -43,9 +43,12 @@ func (p *planner) whyThere(g resources.Group, st Group, at place) string {
 
 // whyHere says why a group stays where it is.
 func (p *planner) whyHere(g resources.Group, st Group, here place) string {
-	if here.why != "" {
+	switch {
+	case here.why != "" && len(here.abandon) == 0:
+		return "it stays on " + here.node + " and is tried again: " + here.why + ", and no other node is better" + p.others(g, st, here.node)
+	case here.why != "":
 		return "it stays on " + here.node + without(here) + ": " + here.why + ", and no other node is better" + p.others(g, st, here.node) +
-			"; mend it, then mailhactl resource start " + here.abandon[0]
+			"; it is tried again at " + p.clock(p.rested(g, st, here.node)) + ", or after mailhactl resource start " + here.abandon[0]
 	}
 	where := "it runs on " + here.node
 	if st.Phase == Starting {
@@ -57,7 +60,7 @@ func (p *planner) whyHere(g resources.Group, st Group, here place) string {
 		if why := p.bars(g, st, wish); why != "" {
 			return where + "; it is wanted on " + wish + p.by(&st.Wish.Order) + ", but " + why
 		}
-		if _, why := p.abandoned(g, st, wish); why != "" {
+		if _, _, why := p.abandoned(g, st, wish); why != "" {
 			return where + "; it is wanted on " + wish + p.by(&st.Wish.Order) + ", but " + why
 		}
 	}
@@ -71,7 +74,7 @@ func (p *planner) whyHere(g resources.Group, st Group, here place) string {
 		if why := p.bars(g, st, n.Node); why != "" {
 			return where + ", and " + why
 		}
-		if _, why := p.abandoned(g, st, n.Node); why != "" {
+		if _, _, why := p.abandoned(g, st, n.Node); why != "" {
 			return where + ", and " + why
 		}
 	}
@@ -104,7 +107,7 @@ func (p *planner) reasons(g resources.Group, st Group, but string) []string {
 		}
 		why := p.bars(g, st, n.Node)
 		if why == "" {
-			_, why = p.abandoned(g, st, n.Node)
+			_, _, why = p.abandoned(g, st, n.Node)
 		}
 		if why != "" {
 			all = append(all, why)

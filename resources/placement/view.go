@@ -83,17 +83,18 @@ func (p *planner) unwanted(g resources.Group, st Group, node string) string {
 // expired is when a failure no longer counts.
 func expired(g resources.Group, f Failure) time.Time { return f.When.Add(g.FailureWindow) }
 
-// spent says why a resource is not to run on a node, after what has failed
-// there; empty: it may.
-func (p *planner) spent(g resources.Group, st Group, r resources.Resource, node string) string {
-	threshold := r.Threshold
+// spent says why a resource is not well on a node, after what has failed there, and
+// until when it is not to be tried there; empty: it is well.
+func (p *planner) spent(g resources.Group, st Group, r resources.Resource, node string) (why string, until time.Time) {
+	threshold := max(1, r.Threshold)
 	switch r.OnFailure {
 	case resources.OnFailureMove:
 		threshold = 1
 	case resources.OnFailureStop, resources.OnFailureIgnore:
-		return ""
+		return "", time.Time{}
 	}
 	count, fatal := 0, false
+	var last time.Time
 	for _, f := range st.Failures {
 		if f.Node != node || f.Resource != r.Name || !p.Now.Before(expired(g, f)) {
 			continue
@@ -103,31 +104,65 @@ func (p *planner) spent(g resources.Group, st Group, r resources.Resource, node 
 		}
 		count++
 		fatal = fatal || f.Fatal
+		if f.When.After(last) {
+			last = f.When
+		}
 	}
 	switch {
 	case fatal:
-		return r.Name + " could not be started on " + node
+		return r.Name + " could not be started on " + node, last.Add(Rest(count-1, g.FailureWindow))
 	case count >= threshold:
-		return fmt.Sprintf("%s failed %s on %s within %s", r.Name, times(count), node, resources.Span(g.FailureWindow))
+		return fmt.Sprintf("%s failed %s on %s within %s", r.Name, times(count), node, resources.Span(g.FailureWindow)), last.Add(Rest(count-threshold, g.FailureWindow))
 	}
-	return ""
+	return "", time.Time{}
 }
 
-// abandoned lists the resources that are not to run on a node, with those that
-// come after them, and why; nil: all may.
-func (p *planner) abandoned(g resources.Group, st Group, node string) (all []string, why string) {
+// firstRest is how long a resource that has used up its failures is left alone, where
+// there is no better place for it. A tenth of a minute costs no machine much, and a
+// cable that was pulled is back.
+const firstRest = 10 * time.Second
+
+// Rest is how long that is after so many failures more: twice as long each time, and no
+// longer than most.
+func Rest(more int, most time.Duration) time.Duration {
+	d := firstRest
+	for ; more > 0 && d < most; more-- {
+		d *= 2
+	}
+	return min(d, most)
+}
+
+// abandoned lists the resources that are not well on a node, with those that come after
+// them, and why; nil: all are. Those of them that rest are not to run there at present.
+func (p *planner) abandoned(g resources.Group, st Group, node string) (all, resting []string, why string) {
 	var reasons []string
 	for _, r := range g.Resources { // in the order of their starts
-		spent := p.spent(g, st, r, node)
-		switch {
-		case spent != "":
-			reasons = append(reasons, spent)
-		case !slices.ContainsFunc(r.After, func(o string) bool { return slices.Contains(all, o) }):
-			continue
+		spent, until := p.spent(g, st, r, node)
+		after := func(names []string) bool {
+			return slices.ContainsFunc(r.After, func(o string) bool { return slices.Contains(names, o) })
 		}
-		all = append(all, r.Name)
+		if spent != "" {
+			reasons = append(reasons, spent)
+		}
+		if spent != "" || after(all) {
+			all = append(all, r.Name)
+		}
+		if p.Now.Before(until) || after(resting) {
+			resting = append(resting, r.Name)
+		}
 	}
-	return all, strings.Join(reasons, ", ")
+	return all, resting, strings.Join(reasons, ", ")
+}
+
+// rested is when the first of the resources that rest on a node is tried again.
+func (p *planner) rested(g resources.Group, st Group, node string) time.Time {
+	var first time.Time
+	for _, r := range g.Resources {
+		if _, until := p.spent(g, st, r, node); p.Now.Before(until) && (first.IsZero() || until.Before(first)) {
+			first = until
+		}
+	}
+	return first
 }
 
 // Moves that count.
@@ -167,13 +202,13 @@ func (p *planner) restless(st Group) time.Time {
 type place struct {
 	node    string
 	cost    cost
-	abandon []string
-	why     string // what is abandoned
+	abandon []string // what is not to run there at present
+	why     string   // what is not well there
 }
 
 // cost orders places, the first field most.
 type cost struct {
-	abandoned int // resources that would not run
+	abandoned int // resources that would not run, or that are tried once more
 	unwished  int // 0 on the node that an operator wants
 	together  int // groups there that it should be apart from
 	rank      int
@@ -187,8 +222,9 @@ func (c cost) compare(o cost) int {
 func (p *planner) place(g resources.Group, st Group, node string) place {
 	rank, _ := g.Rank(node)
 	at := place{node: node, cost: cost{rank: rank}}
-	at.abandon, at.why = p.abandoned(g, st, node)
-	at.cost.abandoned = len(at.abandon)
+	all, resting, why := p.abandoned(g, st, node)
+	at.abandon, at.why = resting, why
+	at.cost.abandoned = len(all)
 	if p.wish(st) != node {
 		at.cost.unwished = 1
 	}

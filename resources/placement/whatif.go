@@ -162,7 +162,7 @@ func Explain(s State, group string) []Verdict {
 	for _, n := range g.Nodes {
 		v := Verdict{Node: n.Node, Rank: n.Rank, Why: p.bars(g, st, n.Node), Load: p.load(g, n.Node)}
 		if v.Why == "" {
-			_, v.Why = p.abandoned(g, st, n.Node)
+			_, _, v.Why = p.abandoned(g, st, n.Node)
 		}
 		all = append(all, v)
 	}

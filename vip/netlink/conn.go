@@ -22,9 +22,10 @@ import (
 const (
 	bufferLen = 1 << 16 // longer messages are errors; the kernel aims at half of it at most
 
-	// Dumps are interrupted by changes of what they list. As often as this in a
-	// row, something is wrong.
-	maxDumps = 10
+	// Dumps are interrupted by changes of what they list: a thousand addresses that come
+	// or go at once take half a second. After as long as this, something is wrong.
+	persistence = 3 * time.Second
+	maxPause    = 50 * time.Millisecond // between two attempts
 )
 
 var (
@@ -38,6 +39,7 @@ type Conn struct {
 	fd  int
 	seq uint32
 	buf []byte
+	end time.Time // of ctx; zero: none
 }
 
 // Open opens a socket of a netlink family, such as unix.NETLINK_ROUTE. If ctx has a
@@ -52,6 +54,7 @@ func Open(ctx context.Context, family int) (*Conn, error) {
 	}
 	c := &Conn{fd: fd, buf: make([]byte, bufferLen)}
 	if end, ok := ctx.Deadline(); ok {
+		c.end = end
 		limit := unix.NsecToTimeval(max(time.Until(end), time.Millisecond).Nanoseconds())
 		if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit); err != nil {
 			c.Close()
@@ -75,16 +78,22 @@ func (c *Conn) Do(kind, flags int, body []byte) error {
 // Dump asks for a list and returns the bodies of its messages. A list that was
 // interrupted is asked for again. The error is the kernel's, a unix.Errno, if it refuses.
 func (c *Conn) Dump(kind int, body []byte) ([][]byte, error) {
-	for range maxDumps {
-		a, err := c.exchange(kind, unix.NLM_F_DUMP, body)
-		if err != nil {
-			return nil, err
-		}
-		if !a.interrupted {
-			return a.bodies, nil
-		}
+	until := time.Now().Add(persistence)
+	if !c.end.IsZero() && c.end.Before(until) {
+		until = c.end
 	}
-	return nil, errInterrupted
+	for pause := time.Duration(0); ; pause = min(max(2*pause, time.Millisecond), maxPause) {
+		a, err := c.exchange(kind, unix.NLM_F_DUMP, body)
+		switch {
+		case err != nil:
+			return nil, err
+		case !a.interrupted:
+			return a.bodies, nil
+		case time.Now().Add(pause).After(until):
+			return nil, errInterrupted
+		}
+		time.Sleep(pause) // others are at work, too
+	}
 }
 
 // exchange sends a request and waits for the whole answer.

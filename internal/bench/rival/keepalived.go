@@ -20,9 +20,10 @@ type keepalived struct {
 	top    int
 }
 
-// Keepaliveds are keepalived with its default interval and with a tenth of it.
+// Keepaliveds are keepalived with its default interval, with a tenth of it and with a
+// twentieth.
 func Keepaliveds(g *Ground) []Rival {
-	return []Rival{&keepalived{ground: g, advert: "1"}, &keepalived{ground: g, advert: "0.1"}}
+	return []Rival{&keepalived{ground: g, advert: "1"}, &keepalived{ground: g, advert: "0.1"}, &keepalived{ground: g, advert: "0.05"}}
 }
 
 func (k *keepalived) Name() string    { return "keepalived, advert " + k.advert + " s" }

@@ -47,7 +47,11 @@ func (p *pacemaker) Ground() *Ground { return p.ground }
 func (p *pacemaker) cluster() *cluster.Cluster { return cluster.Of(p.ground.Lab) }
 
 func (p *pacemaker) Enter(ctx context.Context) error {
-	if p.former == nil {
+	active, err := p.ground.Lab.Nodes()[0].Exec(ctx, "systemctl", "is-active", "pacemaker")
+	if err != nil {
+		return err
+	}
+	if active.ExitCode != 0 {
 		if _, err := cluster.Form(ctx, p.ground.Lab, cluster.Options{}); err != nil {
 			return err
 		}

@@ -9,19 +9,43 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/mailha/mailha/internal/bench"
 	"github.com/mailha/mailha/internal/bench/rival"
 )
 
-// failover compares mailhad, Pacemaker and keepalived, each on three nodes of its own.
-func (m measurement) failover(ctx context.Context) (err error) {
+// failover compares what mailhad, Pacemaker and keepalived do when nothing is lost for
+// good: moves, and services that die.
+func (m measurement) failover(ctx context.Context) error {
+	acts := m.acts
+	if len(acts) == 0 {
+		acts = slices.DeleteFunc(bench.Acts(), func(act string) bool { return act == cut })
+	}
+	return m.contest(ctx, failover, acts, m.runs, func(name string) bool {
+		return !strings.Contains(name, "leader lost") && !strings.Contains(name, "0.05")
+	})
+}
+
+// cut is the act of a node that loses its power.
+const cut = "cut"
+
+// powerCuts compares how they get on when the active node loses its power, all in one run.
+func (m measurement) powerCuts(ctx context.Context) error {
+	// With Postfix in a group that is started anew, Pacemaker takes as long for the address.
+	return m.contest(ctx, cuts, []string{cut}, m.cuts, func(name string) bool { return name != "Pacemaker, group" })
+}
+
+// contest compares mailhad, Pacemaker and keepalived, each on three nodes of its own, in
+// those of their shapes that fit.
+func (m measurement) contest(ctx context.Context, part string, acts []string, runs int, fits func(name string) bool) (err error) {
 	m.tell("mailhad, Pacemaker and keepalived in turn")
-	dir := filepath.Join(outDir, "failover")
+	dir := filepath.Join(outDir, part)
 	if err := buildTraffic(ctx, dir); err != nil {
 		return err
 	}
-	c := bench.Contest{Runs: m.runs, Dir: dir, Tell: m.tell}
+	c := bench.Contest{Runs: runs, Dir: dir, Tell: m.tell}
 	var versionsOf []string
 	for _, side := range []struct {
 		name string
@@ -35,7 +59,10 @@ func (m measurement) failover(ctx context.Context) (err error) {
 			return err2
 		}
 		defer func() { err = errors.Join(err, ground.Down(dir)) }()
-		rivals := side.of(ground)
+		rivals := slices.DeleteFunc(side.of(ground), func(r rival.Rival) bool { return !strings.Contains(r.Name(), m.shape) || !fits(r.Name()) })
+		if len(rivals) == 0 {
+			continue
+		}
 		c.Rivals = append(c.Rivals, rivals)
 		versionsOf = append(versionsOf, rivals[0].Versions()...)
 	}
@@ -46,15 +73,15 @@ func (m measurement) failover(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	board, err := c.Play(ctx, m.acts)
+	board, err := c.Play(ctx, acts)
 	if err != nil {
 		return err
 	}
-	if m.who != "" || len(m.acts) > 0 { // not the whole
+	if m.who != "" || m.shape != "" { // not all that are compared
 		board.Write(os.Stdout, missedBecause())
 		return nil
 	}
-	return writeBoard(failover, board, on)
+	return writeBoard(part, board, on)
 }
 
 // buildTraffic makes the client's program.

@@ -41,8 +41,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	moved := flags.Int("moves", 10, "planned moves of each set of agents, with and without a shared disk")
 	kills := flags.Int("kills", 10, "node kills of each set of agents")
 	runs := flags.Int("runs", 10, "runs of each act of the part failover by each of those compared")
+	cut := flags.Int("cuts", 20, "power cuts of each of those compared in the part cuts")
 	acts := flags.String("acts", "", "of the part failover these `acts` alone, with commas: "+strings.Join(bench.Acts(), ", "))
-	who := flags.String("who", "", "of the part failover this `side` alone: mailhad, pacemaker or keepalived; nothing is written into docs")
+	who := flags.String("who", "", "of the parts failover and cuts this `side` alone: mailhad, pacemaker or keepalived; nothing is written into docs")
+	shape := flags.String("shape", "", "of the parts failover and cuts those alone whose name has this `text`; nothing is written into docs")
 	only := flags.String("only", "", "one `part` alone: "+strings.Join(parts(), ", ")+"; the others' figures stay as they are")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -55,7 +57,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	b := measurement{log: stderr, began: time.Now(), plan: bench.Plan{Moves: *moved, MovesWithDisk: *moved, Kills: *kills}, runs: *runs, who: *who}
+	b := measurement{log: stderr, began: time.Now(), plan: bench.Plan{Moves: *moved, MovesWithDisk: *moved, Kills: *kills}, runs: *runs, cuts: *cut, who: *who, shape: *shape}
 	if *acts != "" {
 		b.acts = strings.Split(*acts, ",")
 	}

@@ -32,19 +32,24 @@ const (
 	// faults has files of its own.
 	faults   = "faults"
 	failover = "failover"
+	cuts     = "cuts"
 )
 
-func parts() []string { return []string{costs, moves, failover, faults} }
+func parts() []string { return []string{costs, moves, failover, cuts, faults} }
 
 // measurement is one run of the program.
 type measurement struct {
 	log   io.Writer
 	began time.Time
 	plan  bench.Plan
-	// Of failover alone: how often each act is played, and if only some are, which by whom.
+	// Of failover and cuts alone: how often each act is played, and if only some are, which by
+	// whom.
 	runs int
+	cuts int
 	acts []string
 	who  string
+	// Those alone whose name has this.
+	shape string
 }
 
 func (m measurement) tell(what string) {
@@ -60,6 +65,8 @@ func (m measurement) measure(ctx context.Context, part string) error {
 		return m.faults(ctx)
 	case failover:
 		return m.failover(ctx)
+	case cuts:
+		return m.powerCuts(ctx)
 	}
 	return m.costs(ctx)
 }

@@ -26,7 +26,7 @@ func subcommands() []subcommand {
 		}}
 	}
 	return []subcommand{
-		{"up", "[-nodes 3] [-disk] [-cluster]", "make a lab", up},
+		{"up", "[-nodes 3] [-machines 1] [-disk] [-cluster]", "make a lab", up},
 		{"status", "", "show nodes and fencing", simple((*env).status)},
 		{"exec", "node1|client [--] cmd", "run a command", execute},
 		{"shell", "node1|client", "start a shell", shell},
@@ -42,6 +42,7 @@ func subcommands() []subcommand {
 		{"image", "", "build the base image only", simple((*env).image)},
 		{"keep", "", "", simple((*env).keep)},
 		{"serve", "", "", simple((*env).serve)},
+		{"enter", "", "", enter},
 	}
 }
 
@@ -59,13 +60,14 @@ func simple(f func(*env, context.Context) error) func(*env) func(context.Context
 
 func up(e *env) func(context.Context, []string) error {
 	nodes := e.flags.Int("nodes", 3, "how many `nodes`")
+	machines := e.flags.Int("machines", 0, "how many of them, the first ones, are virtual `machines`")
 	disk := e.flags.Bool("disk", false, "with a shared disk, "+lab.DiskPath)
 	form := e.flags.Bool("cluster", false, "form a Pacemaker cluster")
 	return func(ctx context.Context, args []string) error {
 		if len(args) > 0 {
 			return errUsage
 		}
-		l, err := lab.Up(ctx, lab.Config{Name: *e.name, Nodes: *nodes, Disk: *disk, Log: e.stderr, Binary: ownBinary(), Detached: true})
+		l, err := lab.Up(ctx, lab.Config{Name: *e.name, Nodes: *nodes, Machines: *machines, Disk: *disk, Log: e.stderr, Binary: ownBinary(), Detached: true})
 		if err != nil {
 			return err
 		}
@@ -126,6 +128,8 @@ func (e *env) status(context.Context) error {
 		state := "off"
 		if pid, err := n.LeaderPID(); err == nil {
 			state = fmt.Sprintf("on, PID %d", pid)
+		} else if n.Running() {
+			state = "on, a virtual machine"
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", n.Name(), n.Addr4(), n.Addr6(), state)
 	}
@@ -187,6 +191,20 @@ func (e *env) attach(ctx context.Context, where string, argv ...string) error {
 		return exitCode(exit.ExitCode())
 	}
 	return err
+}
+
+// enter is how a command gets into a virtual machine.
+func enter(e *env) func(context.Context, []string) error {
+	return func(ctx context.Context, args []string) error {
+		if len(args) < 3 || args[1] != "--" {
+			return errUsage
+		}
+		code, err := lab.Enter(ctx, *e.name, args[0], args[2:], lab.Streams{In: e.stdin, Out: e.stdout, Err: e.stderr})
+		if err == nil && code != 0 {
+			err = exitCode(code)
+		}
+		return err
+	}
 }
 
 func (e *env) down(context.Context) error {

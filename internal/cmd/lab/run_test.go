@@ -94,14 +94,14 @@ func TestNotRoot(t *testing.T) {
 // TestLifeOfALab goes through the subcommands as a person would, each a process
 // of its own.
 func TestLifeOfALab(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
-	defer cancel()
 	bin, name := build(t), fmt.Sprintf("c%d", os.Getpid())
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
 	lab := func(want int, args ...string) string {
 		t.Helper()
 		cmd := exec.CommandContext(ctx, bin, args...)
 		cmd.Env = append(os.Environ(), "MAILHA_LAB="+name)
-		cmd.WaitDelay = time.Second // "up" must not leave its streams to what it starts
+		cmd.WaitDelay = 10 * time.Second // "up" must not leave its streams to what it starts
 		out, err := cmd.CombinedOutput()
 		var exit *exec.ExitError
 		if err != nil && !errors.As(err, &exit) || cmd.ProcessState.ExitCode() != want {

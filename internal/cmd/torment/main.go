@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
 
 func main() {
@@ -34,7 +35,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	fs.SetOutput(stderr)
 	fs.StringVar(&p.name, "name", "torment", "of the lab")
 	fs.IntVar(&p.tries, "tries", 10, "of each torment")
-	fs.StringVar(&p.only, "only", "", "torments, with commas between them; empty: all")
+	fs.StringVar(&p.only, "only", "", "torments, with commas between them; empty: all but split, device and "+cpuLoad)
+	fs.DurationVar(&p.strain, "for", time.Hour, "how long "+cpuLoad+" lasts")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}

@@ -22,6 +22,8 @@ type plan struct {
 	name  string
 	tries int
 	only  string
+	// strain is how long all processors are busy.
+	strain time.Duration
 }
 
 const (
@@ -54,12 +56,26 @@ func (w *worst) add(n int, longest time.Duration) {
 
 // play needs the module's directory as its working directory.
 func (p plan) play(ctx context.Context, out io.Writer) (err error) {
-	torments := p.chosen()
-	if len(torments) == 0 {
-		return fmt.Errorf("there is no torment %q; there are %s", p.only, names(torment.All()))
+	torments, jumps, splits, faults, load := p.chosen(), p.jumps(), p.splits(), p.faults(), p.loads()
+	if len(torments)+len(jumps)+len(splits)+len(faults) == 0 && !load {
+		return fmt.Errorf("there is no torment %q; there are %s, clock-jump, split, device, %s", p.only, names(torment.All()), cpuLoad)
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	if len(torments) > 0 {
+		err = p.playSystem(ctx, torments, out)
+	}
+	if len(jumps) > 0 {
+		err = errors.Join(err, p.playClocks(ctx, jumps, out))
+	}
+	if len(splits)+len(faults) > 0 || load {
+		err = errors.Join(err, p.playArmed(ctx, out))
+	}
+	return err
+}
+
+// playSystem has a whole mail system go through torments.
+func (p plan) playSystem(ctx context.Context, torments []torment.Torment, out io.Writer) (err error) {
 	system, err := scenario.SystemUp(ctx, p.name, ".", filepath.Join("build", p.name), shape, out)
 	if err != nil {
 		return err

@@ -17,11 +17,11 @@ import (
 func TestCluster(t *testing.T) {
 	t.Parallel()
 	l := labtest.Up(t, lab.Config{Nodes: 3})
-	ctx, cancel := context.WithTimeout(t.Context(), 80*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	start := time.Now()
 	c, err := cluster.Form(ctx, l, cluster.Options{
-		Totem:      map[string]string{"token": "1000"}, // to find a lost node in less than the usual 8 s
+		Totem:      map[string]string{"token": "3000"}, // to find a lost node in less than the usual 8 s
 		Properties: map[string]string{"cluster-recheck-interval": "77s"},
 	})
 	if err != nil {

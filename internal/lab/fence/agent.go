@@ -4,6 +4,7 @@ package fence
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	_ "embed"
 	"encoding/json"
@@ -25,14 +26,15 @@ const (
 var metadata string
 
 // Agent is fence_lab: it reads options as name=value lines from stdin, asks the
-// server on the socket, and returns the exit code.
+// server on the socket, or on the one that the options name, and returns the exit code.
 func Agent(ctx context.Context, socket string, stdin io.Reader, stdout, stderr io.Writer) int {
 	options, err := readOptions(stdin)
 	if err != nil {
 		fmt.Fprintln(stderr, "fence_lab:", err)
 		return exitError
 	}
-	code, err := act(ctx, socket, options, stdout)
+	socket = cmp.Or(options["socket"], socket)
+	code, err := misbehave(ctx, socket, options, stdout)
 	if err != nil {
 		fmt.Fprintf(stderr, "fence_lab: %s: %v\n", options["action"], err)
 	}

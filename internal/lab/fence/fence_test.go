@@ -104,6 +104,14 @@ func TestAgent(t *testing.T) {
 		{"validate", "action=validate-all\n", 0, "", "", nil},
 		{"metadata", "action=metadata\n", 0, "<?xml", "", nil},
 		{"unknown action", "action=explode\nplug=node1\n", 1, "", "unknown action", nil},
+		{"fails", "action=off\nplug=node1\nmode=fails\n", 1, "", "waiting to power OFF", nil},
+		{"lies", "action=off\nplug=node1\nmode=lies\n", 0, "", "", nil},
+		{"lies on", "action=status\nplug=node1\nmode=lies\n", 2, "", "", nil},
+		{"contradicts", "action=off\nplug=node1\nmode=contradicts\n", 0, "", "", nil},
+		{"contradicts itself", "action=status\nplug=node1\nmode=contradicts\n", 0, "", "", nil},
+		{"answers late", "action=off\nplug=node1\nmode=answers-late\nlate=0.01\n", 0, "", "", []string{"node1false"}},
+		{"no such mode", "action=off\nplug=node1\nmode=x\n", 1, "", "no mode", nil},
+		{"another socket", "action=off\nplug=node1\nsocket=/none\n", 1, "", "/none", nil},
 		{"noise", "# plug=node2\n\nnonsense\n action = x\naction=off\nplug=node1", 0, "", "", []string{"node1false"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

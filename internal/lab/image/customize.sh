@@ -19,6 +19,9 @@ pool inn inn2 inn2-inews libcanlock3 libpython3.11 time cron cron-daemon-common 
 	libmailtools-perl libmime-tools-perl libnet-smtp-ssl-perl libio-socket-ssl-perl libnet-ssleay-perl perl-openssl-defaults
 
 pool etcd etcd-server
+# Fence agents, and a management board to try one on. Of what they depend on, the clients
+# of clouds are left out: dpkg --force-depends.
+pool fence fence-agents python3-pexpect python3-ptyprocess ipmitool libfreeipmi17 freeipmi-common openipmi libpopt0
 
 # No package's service is enabled, be it a unit or an init script.
 rm -rf "$root"/etc/systemd/system/*.wants "$root"/etc/rc[2-5S].d/S*

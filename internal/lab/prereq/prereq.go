@@ -23,9 +23,12 @@ import (
 // loop devices and control groups.
 var ErrNotRoot = errors.New("labs need root, for namespaces, mounts and loop devices: run this with sudo, or in a throw-away virtual machine")
 
+// need is a program and the Debian package that has it.
+type need struct{ program, pkg string }
+
 // wanted maps a program that the lab runs to its Debian package, none of which
 // starts a service.
-var wanted = []struct{ program, pkg string }{
+var wanted = []need{
 	{"mmdebstrap", "mmdebstrap"},
 	{"systemd-nspawn", "systemd-container"},
 	{"journalctl", "systemd"},
@@ -37,12 +40,25 @@ var wanted = []struct{ program, pkg string }{
 	{"tcpdump", "tcpdump"},
 }
 
+// forMachines is what virtual machines need beside that.
+var forMachines = []need{
+	{"qemu-system-x86_64", "qemu-system-x86"},
+	{"depmod", "kmod"},
+	{"dpkg-deb", "dpkg"},
+	{"xz", "xz-utils"},
+}
+
 // Ensure installs what is missing and says so to log.
-func Ensure(ctx context.Context, log io.Writer) error {
+func Ensure(ctx context.Context, log io.Writer) error { return ensure(ctx, wanted, log) }
+
+// EnsureMachines does so for labs with virtual machines.
+func EnsureMachines(ctx context.Context, log io.Writer) error { return ensure(ctx, forMachines, log) }
+
+func ensure(ctx context.Context, wanted []need, log io.Writer) error {
 	if os.Geteuid() != 0 {
 		return ErrNotRoot
 	}
-	pkgs := missing(lookable)
+	pkgs := missing(wanted, lookable)
 	if len(pkgs) == 0 {
 		return nil
 	}
@@ -56,7 +72,7 @@ func Ensure(ctx context.Context, log io.Writer) error {
 	if err := apt(ctx, args...); err != nil {
 		return err
 	}
-	if still := missing(lookable); len(still) > 0 {
+	if still := missing(wanted, lookable); len(still) > 0 {
 		return fmt.Errorf("%s installed, but its programs are not in PATH", strings.Join(still, " "))
 	}
 	return nil
@@ -68,7 +84,7 @@ func lookable(program string) bool {
 }
 
 // missing lists the packages of programs that are not there, each once.
-func missing(there func(program string) bool) []string {
+func missing(wanted []need, there func(program string) bool) []string {
 	var pkgs []string
 	for _, w := range wanted {
 		if !there(w.program) && !slices.Contains(pkgs, w.pkg) {

@@ -25,7 +25,7 @@ func TestMissing(t *testing.T) {
 		for _, p := range tt.there {
 			there[p] = true
 		}
-		if diff := cmp.Diff(tt.want, missing(func(p string) bool { return there[p] })); diff != "" {
+		if diff := cmp.Diff(tt.want, missing(wanted, func(p string) bool { return there[p] })); diff != "" {
 			t.Errorf("%s: (-want +got)\n%s", tt.name, diff)
 		}
 	}

@@ -9,9 +9,13 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/mailha/mailha/internal/quorum"
 )
@@ -22,7 +26,25 @@ const patience = 30 * time.Second
 // Single runs a cluster of one member for as long as the test does.
 func Single(t testing.TB) *quorum.Member {
 	t.Helper()
+	return single(t, Config(t, "n1"))
+}
+
+// Wired is as Single, with a client that reaches the member by a wire.
+func Wired(t testing.TB) (*quorum.Member, *clientv3.Client, *Wire) {
+	t.Helper()
 	cfg := Config(t, "n1")
+	m := single(t, cfg)
+	wire := NewWire(t, cfg.Client)
+	client, err := quorum.Dial(quorum.Endpoints{URLs: []string{"http://" + wire.At.String()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	return m, client, wire
+}
+
+func single(t testing.TB, cfg quorum.Config) *quorum.Member {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if err := quorum.Found(ctx, cfg, nil); err != nil {
@@ -63,13 +85,29 @@ func Config(t testing.TB, name string) quorum.Config {
 	}
 }
 
-// Port is a loopback port that the kernel says is free.
+// host is a loopback address of this process alone: others that run at the same time take
+// none of its ports, and no connection goes out from it.
+var host = func() netip.Addr {
+	const bits = 22 // of the greatest PID that Linux has
+	pid := os.Getpid() & (1<<bits - 1)
+	return netip.AddrFrom4([4]byte{127, byte(64 + pid>>16), byte(pid >> 8), byte(pid)})
+}()
+
+var given sync.Map // ports that Port has returned
+
+// Port is a port on a loopback address that the kernel says is free, and another one each
+// time.
 func Port(t testing.TB) netip.AddrPort {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for {
+		l, err := net.Listen("tcp", netip.AddrPortFrom(host, 0).String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := netip.MustParseAddrPort(l.Addr().String())
+		l.Close()
+		if _, before := given.LoadOrStore(at, true); !before {
+			return at
+		}
 	}
-	defer l.Close()
-	return netip.MustParseAddrPort(l.Addr().String())
 }

@@ -10,12 +10,15 @@ import (
 )
 
 // Wire is a way to a server that a test can hold up: connections stay, and
-// nothing comes through.
+// nothing comes through. It can be cut as well: there are no connections then.
 type Wire struct {
 	At netip.AddrPort // where the server seems to be
+	To netip.AddrPort // where it is
 
 	mu   sync.Mutex
 	open [2]chan struct{} // each closed as long as bytes may pass: questions, answers
+	cut  bool
+	ends map[net.Conn]bool // of all connections
 }
 
 // NewWire makes a way to the server for as long as the test runs.
@@ -25,7 +28,7 @@ func NewWire(t testing.TB, server netip.AddrPort) *Wire {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &Wire{At: netip.MustParseAddrPort(l.Addr().String())}
+	w := &Wire{At: netip.MustParseAddrPort(l.Addr().String()), To: server, ends: map[net.Conn]bool{}}
 	for i := range w.open {
 		w.open[i] = make(chan struct{})
 		close(w.open[i])
@@ -48,6 +51,9 @@ func NewWire(t testing.TB, server netip.AddrPort) *Wire {
 				near.Close()
 				continue
 			}
+			if !w.enter(near, far) {
+				continue
+			}
 			over := make(chan struct{}, 2)
 			all.Go(func() { w.pass(0, far, near, end); over <- struct{}{} })
 			all.Go(func() { w.pass(1, near, far, end); over <- struct{}{} })
@@ -56,12 +62,51 @@ func NewWire(t testing.TB, server netip.AddrPort) *Wire {
 				case <-over:
 				case <-end:
 				}
-				near.Close()
-				far.Close()
+				w.leave(near, far)
 			})
 		}
 	})
 	return w
+}
+
+// enter says whether a connection may be; if not, it is closed.
+func (w *Wire) enter(ends ...net.Conn) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range ends {
+		if w.cut {
+			c.Close()
+		} else {
+			w.ends[c] = true
+		}
+	}
+	return !w.cut
+}
+
+func (w *Wire) leave(ends ...net.Conn) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range ends {
+		c.Close()
+		delete(w.ends, c)
+	}
+}
+
+// Cut ends all connections and lets no new ones be, as if nobody served any more.
+func (w *Wire) Cut() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cut = true
+	for c := range w.ends {
+		c.Close()
+	}
+}
+
+// Mend lets connections be again.
+func (w *Wire) Mend() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cut = false
 }
 
 func (w *Wire) pass(way int, to, from net.Conn, end <-chan struct{}) {

@@ -105,7 +105,7 @@ func TestAppendOutcomes(t *testing.T) {
 			d := double.StartIMAP(t, tt.Reaction)
 			cfg := AppendConfig{To: d.Addr, Mailbox: "INBOX", Plan: plan()}
 			if tt.End == "silence" {
-				cfg.ReplyTimeout = 300 * time.Millisecond
+				cfg.ReplyTimeout = 2 * time.Second // long enough for the replies that do come
 			}
 			path, file := temp(t)
 			l := newAppend(cfg, []account.Account{user("a"), user("b")}, file)
@@ -158,7 +158,7 @@ func TestAppendIdleSession(t *testing.T) {
 	} {
 		d := double.StartIMAP(t, tt.Reaction)
 		cfg := AppendConfig{To: d.Addr, Mailbox: "INBOX", Plan: plan()}
-		cfg.Messages, cfg.PerSession, cfg.Rate = 2, 2, 4
+		cfg.Messages, cfg.PerSession, cfg.Rate = 2, 2, 0.5 // the end is seen before the second one is due
 		_, file := temp(t)
 		l := newAppend(cfg, []account.Account{user("a")}, file)
 		if err := l.Run(within(t, 20*time.Second)); err != nil {

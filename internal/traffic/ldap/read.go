@@ -73,10 +73,14 @@ var errRefused = errors.New("refused")
 // run writes down what a whole search found, and nothing of those that broke off.
 func (r *reader) run(ctx context.Context, file *ledger.Ledger) error {
 	const pause = 200 * time.Millisecond
+	var why error
 	for {
 		entries, err := r.search(ctx)
 		if err == nil {
 			return r.record(entries, file)
+		}
+		if why == nil || ctx.Err() == nil { // that our time is over says nothing about the directory
+			why = err
 		}
 		r.mu.Lock()
 		if errors.Is(err, errRefused) {
@@ -91,7 +95,7 @@ func (r *reader) run(ctx context.Context, file *ledger.Ledger) error {
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
-			return fmt.Errorf("the directory was not read: %w", err)
+			return fmt.Errorf("the directory was not read: %w", why)
 		}
 	}
 }

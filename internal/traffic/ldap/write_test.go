@@ -74,7 +74,7 @@ func TestWriteOutcomes(t *testing.T) {
 			d := double.StartLDAP(t, double.Reaction{Stage: tt.stage, End: tt.end}, tt.code, tt.notice)
 			cfg := testWrite(d.Addr)
 			if tt.end == "silence" {
-				cfg.ReplyTimeout = 300 * time.Millisecond
+				cfg.ReplyTimeout = 2 * time.Second // long enough for the replies that do come
 			}
 			_, file := temp(t)
 			l := newWrite(cfg, "secret", file)
@@ -99,7 +99,7 @@ func TestWriteIdleSession(t *testing.T) {
 	for _, notice := range []bool{true, false} {
 		d := double.StartLDAP(t, double.Reaction{Stage: "idle", End: "close"}, -1, notice)
 		cfg := testWrite(d.Addr)
-		cfg.Messages, cfg.PerSession, cfg.Rate = 2, 2, 4
+		cfg.Messages, cfg.PerSession, cfg.Rate = 2, 2, 0.5 // the end is seen before the second one is due
 		_, file := temp(t)
 		l := newWrite(cfg, "secret", file)
 		if err := l.Run(within(t, 20*time.Second)); err != nil {
@@ -126,7 +126,7 @@ func read(t *testing.T, addr string) (file string, c ReadCounts) {
 func TestProof(t *testing.T) {
 	d := double.StartLDAP(t, double.Reaction{Stage: "modify", End: "close"}, -1, false)
 	cfg := testWrite(d.Addr)
-	cfg.Messages, cfg.Sessions, cfg.PerSession = 101, 4, 5
+	cfg.Messages, cfg.Sessions, cfg.PerSession = 101, 1, 5 // one session, or the first might be one that modifies nothing
 	written, file := temp(t)
 	l := newWrite(cfg, "secret", file)
 	if err := l.Run(within(t, 30*time.Second)); err != nil {
@@ -160,9 +160,19 @@ func TestReadTriesAgain(t *testing.T) {
 
 func TestReadSaysWhatItDidNotRead(t *testing.T) {
 	d := double.StartLDAP(t, double.Reaction{}, -1, false)
-	r := &reader{cfg: ReadConfig{To: d.Addr, Base: base, Login: Login{DN: "cn=w"}, ConnectTimeout: time.Second, ReplyTimeout: time.Second}, password: "wrong"}
+	r := &reader{cfg: ReadConfig{To: d.Addr, Base: base, Login: Login{DN: "cn=w"}, ConnectTimeout: 5 * time.Second, ReplyTimeout: 5 * time.Second}, password: "wrong"}
 	_, l := temp(t)
-	if err := r.run(within(t, 300*time.Millisecond), l); !errors.Is(err, errRefused) {
+	ctx, cancel := context.WithCancel(within(t, 10*time.Second))
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- r.run(ctx, l) }()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for r.snapshot().Refused == 0 && ctx.Err() == nil {
+		<-tick.C
+	}
+	cancel()
+	if err := <-done; !errors.Is(err, errRefused) {
 		t.Error(err)
 	}
 }
