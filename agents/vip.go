@@ -179,7 +179,7 @@ func (a *VIP) Monitor(ctx context.Context, _ Depth) error {
 		return err
 	}
 	if report.Absent() {
-		return fmt.Errorf("no address is held: %w", ErrNotRunning)
+		return fmt.Errorf("%w: %w", vip.ErrNotHeld, ErrNotRunning)
 	}
 	if err := report.Err(); err != nil {
 		return err

@@ -24,13 +24,19 @@ type Units interface {
 type bell struct {
 	mu    sync.Mutex
 	wakes map[*func()]struct{}
+	last  time.Time // when it rang
 }
 
 func newBell() *bell { return &bell{wakes: map[*func()]struct{}{}} }
 
-func (b *bell) ask(ctx context.Context, wake func()) {
+// ask waits until ctx ends. It wakes at once if the bell has rung since then, which nobody
+// heard.
+func (b *bell) ask(ctx context.Context, since time.Time, wake func()) {
 	b.mu.Lock()
 	b.wakes[&wake] = struct{}{}
+	if b.last.After(since) {
+		wake()
+	}
 	b.mu.Unlock()
 	<-ctx.Done()
 	b.mu.Lock()
@@ -41,6 +47,7 @@ func (b *bell) ask(ctx context.Context, wake func()) {
 func (b *bell) ring() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.last = time.Now()
 	for wake := range b.wakes {
 		(*wake)()
 	}
@@ -108,10 +115,10 @@ func drain[T any](c <-chan T) {
 }
 
 // watch is what may concern a resource: its units, and this node's addresses.
-func (e *Engine) watch(ctx context.Context, d *driver, wake func()) {
+func (e *Engine) watch(ctx context.Context, d *driver, since time.Time, wake func()) {
 	var all sync.WaitGroup
 	defer all.Wait()
-	all.Go(func() { e.bell.ask(ctx, wake) })
+	all.Go(func() { e.bell.ask(ctx, since, wake) })
 	names, err := agents.UnitsOf(e.StateDir, d.resource.Name)
 	if err != nil {
 		e.Log.Warn("its unit is looked at from time to time only", "resource", d.resource.Name, "error", err)

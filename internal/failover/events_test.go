@@ -4,10 +4,12 @@ package failover
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/mailha/mailha/agents"
@@ -72,4 +74,36 @@ func TestUnitThatFailsIsNoticedAtOnce(t *testing.T) {
 	}
 	tenure.order(order{end: true})
 	<-tenure.done
+}
+
+// What vanishes while a resource is being started is noticed when it is up, and not by its
+// first monitor.
+func TestLossDuringStartIsNoticedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.set("n1/ip/start", fault{last: time.Second})
+		w.set("n1/ip/monitor", fault{err: errors.New("address not held"), once: true})
+		e := New(Config{Types: w.types("n1", nil), StateDir: t.TempDir(), Log: slog.New(slog.DiscardHandler)})
+		d, err := e.driver(thingOf("ip"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := shape{parts: []part{{driver: d}}, window: time.Hour, compare: func(a, b resources.Resource) change { return compare(a, b, e.kinds) }}
+		failed := make(chan time.Time, 1)
+		tell := func(n news) {
+			if n.failure != nil {
+				failed <- time.Now()
+			}
+		}
+		tenure := newTenure("g", 1, s, e.Log, tell, e.watch)
+		began := time.Now()
+		go tenure.run(t.Context())
+		time.Sleep(time.Second / 2)
+		e.bell.ring()
+		if took := (<-failed).Sub(began); took > 2*time.Second {
+			t.Errorf("noticed after %s", took)
+		}
+		tenure.order(order{end: true})
+		<-tenure.done
+	})
 }

@@ -99,7 +99,7 @@ func (h *house) tell(n news) {
 	h.marked = max(h.marked, n.marked)
 }
 
-func (h *house) watch(ctx context.Context, d *driver, wake func()) {
+func (h *house) watch(ctx context.Context, d *driver, _ time.Time, wake func()) {
 	h.mu.Lock()
 	h.wakes[d.resource.Name] = wake
 	h.mu.Unlock()

@@ -127,10 +127,23 @@ func (t *tenure) hearStart(m *member, r result, log *slog.Logger) {
 
 // judge deals with a resource that was found failed.
 func (t *tenure) judge(m *member, err error, log *slog.Logger) {
+	if absent(err) && !t.valid() {
+		// The kernel lets addresses go shortly before the lease ends. Nothing has failed,
+		// should it be renewed in its last moment.
+		log.Warn("an address has gone just before the lease ends", "error", err)
+		m.enter(ailing, err.Error())
+		m.absent = true
+		return
+	}
 	log.Error("it has failed", "error", err)
 	m.enter(ailing, err.Error())
 	t.failure(m, err, m.resource.OnFailure == resources.OnFailureMove)
-	m.absent = errors.Is(err, vip.ErrNotHeld) && !errors.Is(err, vip.ErrConflict)
+	m.absent = absent(err)
+}
+
+// absent says whether an address is gone, and no more is known to be wrong.
+func absent(err error) bool {
+	return errors.Is(err, vip.ErrNotHeld) && !errors.Is(err, vip.ErrConflict)
 }
 
 // failure counts one. Whether the group goes elsewhere is not for the tenure to say:

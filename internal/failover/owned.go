@@ -77,7 +77,8 @@ func (e *Engine) begin(u *turn, record state.Group, d placement.Decision) error 
 	}
 	o.shape = s
 	t := newTenure(record.Name, record.Epoch, s.shape, e.Log, e.news.put, e.watch)
-	t.lease, t.valid, t.meter, t.freed = u.lease, u.session.Valid, e.Meter, record.Handed
+	session := u.session
+	t.lease, t.valid, t.meter, t.freed = u.lease, func() bool { return e.firm(session) }, e.Meter, record.Handed
 	for _, name := range d.Abandon {
 		t.left[name] = true
 	}

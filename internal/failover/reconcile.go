@@ -64,6 +64,9 @@ func (t *tenure) reconcile(ctx context.Context) (next time.Time) {
 			continue
 		}
 		t.next(ctx, m, want)
+		if m.again.After(now) && (next.IsZero() || m.again.Before(next)) {
+			next = m.again
+		}
 	}
 	t.members = slices.DeleteFunc(t.members, func(m *member) bool { return m.removed && m.condition == down })
 	t.watchAll(ctx)
@@ -90,16 +93,24 @@ func (t *tenure) next(ctx context.Context, m *member, want bool) {
 			// A start puts an address back that somebody has removed, and leaves alone what
 			// runs. To stop first would drain for nobody: clients have gone already.
 			t.begin(ctx, m, starting)
+		case m.absent && !m.renew && want && !t.valid():
+			m.again = time.Now().Add(soon) // the lease is renewed yet, or everything stops
 		case t.free(m):
 			t.begin(ctx, m, stopping)
 		}
 	case down:
-		if t.startable(m, want) {
+		switch {
+		case t.startable(m, want):
 			m.renew = false
 			t.begin(ctx, m, starting)
+		case want && !t.valid():
+			m.again = time.Now().Add(soon)
 		}
 	}
 }
+
+// soon is when it is looked at again whether the lease is good for a start.
+const soon = 100 * time.Millisecond
 
 // startable says whether a resource that should run may be started now.
 func (t *tenure) startable(m *member, want bool) bool {

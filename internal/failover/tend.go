@@ -28,8 +28,9 @@ func (t *tenure) tend(ctx context.Context, m *member) {
 	m.cancel, m.doing = cancel, watching
 	v := vigil{t: t, m: m, part: m.part, turn: m.turn, note: m.detail, wake: make(chan struct{}, 1)}
 	if t.watch != nil {
+		since := m.began // an address may have gone while the rest of it was started
 		t.ops.Go(func() {
-			t.watch(ctx, v.driver, func() {
+			t.watch(ctx, v.driver, since, func() {
 				select {
 				case v.wake <- struct{}{}:
 				default: // it is about to look anyway

@@ -21,8 +21,8 @@ import (
 type tenure struct {
 	name string
 	log  *slog.Logger
-	// lease ends with the right to start anything, and valid says, without any
-	// goroutine having to run, whether it has.
+	// lease ends with the right to start anything. Valid says, without any goroutine having
+	// to run, whether anything may be started now; it may say so again later.
 	lease  context.Context
 	valid  func() bool
 	tell   func(news) // never waits
@@ -53,8 +53,8 @@ type tenure struct {
 }
 
 // watch calls wake whenever something happens that may concern a resource, until ctx
-// ends.
-type watch func(ctx context.Context, d *driver, wake func())
+// ends, and at once if something has since then.
+type watch func(ctx context.Context, d *driver, since time.Time, wake func())
 
 // news is what a tenure tells. Without any of the fields, what it shows has changed.
 type news struct {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/mailha/mailha/agents"
 	"github.com/mailha/mailha/internal/state"
 	"github.com/mailha/mailha/resources"
+	"github.com/mailha/mailha/vip"
 )
 
 func TestStartsAndStopsInOrder(t *testing.T) {
@@ -295,6 +297,40 @@ func TestMaintenanceOnlyTells(t *testing.T) {
 		if h.happened("n1", "a", "start") != 2 {
 			t.Error("it was not recovered afterwards")
 		}
+	}, thingOf("a"))
+}
+
+// The kernel takes addresses away shortly before a lease ends: nothing has failed then, and
+// nothing is stopped for it or put up, before it is known whether the lease goes on.
+func TestAddressesThatGoBeforeTheLeaseEndsHaveNotFailed(t *testing.T) {
+	inHouse(t, func(h *house) {
+		h.pass(time.Second)
+		var firm atomic.Bool
+		h.tenure.valid = firm.Load
+		h.set("n1/a/monitor", fault{err: fmt.Errorf("10.0.0.1: %w", vip.ErrNotHeld), once: true})
+		h.pass(15 * time.Second) // more than the interval of the monitor
+		h.want(state.Running, map[string]condition{"a": ailing})
+		firm.Store(true)
+		h.pass(time.Second)
+		h.want(state.Running, map[string]condition{"a": up})
+		if failed, stops := h.failed(), h.happened("n1", "a", "stop"); len(failed)+stops != 0 {
+			t.Errorf("failures %v, %d stops", failed, stops)
+		}
+	}, thingOf("a"))
+}
+
+// What could not be started before the lease had almost ended is started when it goes on.
+func TestStartWaitsForALeaseThatLasts(t *testing.T) {
+	inHouse(t, func(h *house) {
+		h.pass(time.Second)
+		var firm atomic.Bool
+		h.tenure.valid = firm.Load
+		h.tenure.order(order{restart: &restart{resource: "a", serial: 1}})
+		h.pass(15 * time.Second)
+		h.want(state.Running, map[string]condition{"a": down})
+		firm.Store(true)
+		h.pass(time.Second)
+		h.want(state.Running, map[string]condition{"a": up})
 	}, thingOf("a"))
 }
 

@@ -21,6 +21,13 @@ func (e *Engine) remaining(session *state.Session) time.Duration {
 	return session.Deadline().Sub(e.Store.Time().Now()) - vip.Lateness
 }
 
+// firm says whether the lease lasts for long enough that addresses may be put up, or missed:
+// the kernel counts in seconds, and takes them away in the last one before the end.
+func (e *Engine) firm(session *state.Session) bool {
+	const part = 5 // of a short lease, of which the last second may be half
+	return e.remaining(session) >= min(time.Second, e.Cluster().Lease/part)
+}
+
 // extend keeps the kernel from removing the addresses for as long as the lease lasts.
 // When this process stands still the kernel goes on to count, and lets them go before
 // anybody else may take them.

@@ -180,6 +180,10 @@ func (r crew) holdsOn() {
 	time.Sleep(lasts / 2)
 	r.on(r.nodes[2], "systemctl kill --signal=STOP mailhad") // says nothing any more
 	await(r.t, lasts, "the address to be let go", func() bool { return !has() })
+	// The kernel lets it go shortly before the lease ends, which could be renewed yet.
+	await(r.t, lasts, "the lease to be lost", func() bool {
+		return strings.Contains(r.on(r.nodes[1], "journalctl -u mailhad --since=-20s"), "the lease is lost")
+	})
 	r.on(r.nodes[2], "systemctl kill --signal=CONT mailhad")
 	r.each("systemctl start etcd")
 	// What etcd knew when it stopped is that node2 runs the group, until node2 says otherwise.

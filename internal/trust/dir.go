@@ -121,9 +121,9 @@ func (d Dir) Certificate() (*x509.Certificate, error) {
 func due(cert *x509.Certificate, now time.Time) bool { return cert.NotAfter.Sub(now) < nodeLife/3 }
 
 // Renew makes a new certificate if the node's own is due, or lacks one of the
-// addresses, and says whether it did. It returns ErrNoAuthority if it cannot:
-// then RenewFrom asks a node that can. It returns ErrAuthorityEnds if a new one
-// would last no longer.
+// addresses, and says whether it did. It returns ErrNoAuthority if one is due that it
+// cannot make: then RenewFrom asks a node that can, which certifies no new addresses. It
+// returns ErrAuthorityEnds if a new one would last no longer.
 //
 // The new one is good from when the old one was, so that a node whose clock is ahead
 // does not shut itself out.
@@ -136,6 +136,9 @@ func (d Dir) Renew(node Subject, now time.Time) (bool, error) {
 		return false, nil
 	}
 	a, err := d.Authority()
+	if errors.Is(err, ErrNoAuthority) && !due(cert, now) {
+		return false, nil // nobody would give it the address, however often it asked
+	}
 	if err != nil {
 		return false, err
 	}

@@ -274,6 +274,16 @@ func TestReadersAreNoNodes(t *testing.T) {
 	}
 }
 
+// founded is the directory of a cluster's first node.
+func founded(t *testing.T, node Subject, at time.Time) Dir {
+	t.Helper()
+	dir := emptyDir(t)
+	if err := dir.Found("c1", node, at); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 func TestRenew(t *testing.T) {
 	start := time.Now()
 	node := Subject{"n1", RoleNode, []netip.Addr{localhost()}}
@@ -292,10 +302,7 @@ func TestRenew(t *testing.T) {
 		{"another address", more, 0, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			dir := emptyDir(t)
-			if err := dir.Found("c1", node, start); err != nil {
-				t.Fatal(err)
-			}
+			dir := founded(t, node, start)
 			got, err := dir.Renew(tt.node, start.Add(tt.after))
 			if err != nil || got != tt.want {
 				t.Errorf("got %t, %v", got, err)
@@ -317,10 +324,7 @@ func TestRenew(t *testing.T) {
 func TestRenewAhead(t *testing.T) {
 	start := time.Now()
 	node := Subject{"n1", RoleNode, []netip.Addr{localhost()}}
-	dir := emptyDir(t)
-	if err := dir.Found("c1", node, start); err != nil {
-		t.Fatal(err)
-	}
+	dir := founded(t, node, start)
 	const day = 24 * time.Hour
 	if renewed, err := dir.Renew(node, start.Add(600*day)); err != nil || !renewed {
 		t.Fatalf("%t, %v", renewed, err)
@@ -338,10 +342,7 @@ func TestRenewAhead(t *testing.T) {
 func TestAuthorityEnds(t *testing.T) {
 	start := time.Now()
 	node := Subject{"n1", RoleNode, []netip.Addr{localhost()}}
-	dir := emptyDir(t)
-	if err := dir.Found("c1", node, start); err != nil {
-		t.Fatal(err)
-	}
+	dir := founded(t, node, start)
 	const day = 24 * time.Hour
 	end := authorityLife - 100*day
 	for i, want := range []bool{true, false} {
@@ -349,6 +350,20 @@ func TestAuthorityEnds(t *testing.T) {
 		if renewed != want || errors.Is(err, ErrAuthorityEnds) == want {
 			t.Errorf("time %d: %t, %v", i, renewed, err)
 		}
+	}
+}
+
+// A node that cannot certify itself does not ask for an address for ever that nobody gives.
+func TestRenewForAnAddressNeedsTheAuthority(t *testing.T) {
+	start := time.Now()
+	node := Subject{"w", RoleNode, []netip.Addr{localhost()}}
+	dir := founded(t, node, start)
+	if err := os.Remove(dir.AuthorityKey()); err != nil {
+		t.Fatal(err)
+	}
+	node.Addresses = append(node.Addresses, netip.MustParseAddr("2001:db8::1"))
+	if renewed, err := dir.Renew(node, start); err != nil || renewed {
+		t.Errorf("%t, %v", renewed, err)
 	}
 }
 
