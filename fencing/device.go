@@ -63,8 +63,7 @@ type Device struct {
 	Verify time.Duration
 	// CheckInterval is the pause between two checks, about.
 	CheckInterval time.Duration
-	// LeavesOn says that a node which it has fenced may go on, or begin anew, to answer on the
-	// network:
+	// LeavesOn says that a node which it has fenced may answer on the network, still or again:
 	// fence_scsi cuts it off from its disks, fence_mailha has it stand still until its
 	// watchdog resets it.
 	LeavesOn bool

@@ -250,7 +250,7 @@ func (r *shooting) silent(ctx context.Context, level []Device) bool {
 		case now.Sub(began) >= r.grace:
 			err = errors.New("says off, and the node still answers: is it the right outlet? It was left off, whatever hangs on it")
 			if !slices.ContainsFunc(level, func(d Device) bool { return !d.cycles() }) {
-				err = errors.New("says that it was rebooted, and the node still answers, or again")
+				err = errors.New("says that it rebooted the node, which still answers, or answers again")
 			}
 		default:
 			quiet = time.Time{}

@@ -41,7 +41,7 @@ func TestFence(t *testing.T) {
 		{"a reboot that hangs", []Device{cycling("a", 1)}, map[string]manner{"a": {Off: "hangs"}}, nil,
 			false, 20*time.Second + respite, "a reboot, a reboot", "a did not reboot within 10s"},
 		{"rebooted by its agent, and heard", []Device{cycling("a", 1)}, map[string]manner{"a": ok}, func(*rack) bool { return true },
-			false, DefaultGrace, "a reboot", "a says that it was rebooted, and the node still answers, or again"},
+			false, DefaultGrace, "a reboot", "a says that it rebooted the node, which still answers, or answers again"},
 		{"rebooted by its agent beside a switch", []Device{cycling("a", 1), device("b", 1)}, map[string]manner{"a": ok, "b": ok}, nil,
 			true, 0, "a reboot, b off, b status, b on", "a and b say so"},
 		{"another try helps", []Device{device("a", 1)}, map[string]manner{"a": {Fails: 1}}, nil,

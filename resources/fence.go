@@ -208,8 +208,11 @@ func (s *section) fenceSecrets(params map[string]string) map[string]string {
 	return all
 }
 
-// checkFence looks at whether a device's nodes are nodes.
+// checkFence looks at whether a device's nodes are nodes, and its word is worth something.
 func (c *checker) checkFence(f *fenceText) {
+	if f.Method == FenceCycle && !f.fromWithin() {
+		c.warn(f.get("method").at, fmt.Sprintf("fence %q: a reboot by %s is believed without a look at the node's power; one that cuts nothing has its groups on two nodes", f.Name, filepath.Base(f.Agent)), "leave method out, unless the agent returns only when the node's life is over for certain")
+	}
 	for _, k := range f.order() {
 		n, ok := c.cluster.Node(k)
 		switch {

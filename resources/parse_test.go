@@ -198,6 +198,19 @@ mailha.toml:9: group "g" has no resource`
 	}
 }
 
+// A reboot of which nobody sees that it was one is for agents that can prove it.
+func TestCycleIsWarnedOf(t *testing.T) {
+	text := "cluster.name = 'c'\nnode = [{ name = 'a', address = '192.0.2.1' }, { name = 'b', address = '192.0.2.2' }, { name = 'c', address = '192.0.2.3' }]\n" +
+		"[[fence]]\nname = 'f'\nnodes = ['a', 'b', 'c']\nmethod = 'cycle'\nagent = "
+	c := parse(t, text+"'fence_ipmilan'\n")
+	if want := `mailha.toml:6: fence "f": a reboot by fence_ipmilan is believed`; len(c.Warnings) != 1 || !strings.HasPrefix(c.Warnings.Error(), want) {
+		t.Errorf("the warnings are %q", c.Warnings)
+	}
+	if c := parse(t, text+"'/opt/sbin/fence_mailha'\n"); len(c.Warnings) != 0 {
+		t.Errorf("the warnings are %q", c.Warnings)
+	}
+}
+
 // Heartbeats go between addresses of the same family, and tell of so many nodes.
 func TestHeartbeats(t *testing.T) {
 	text := "cluster.name = 'many'\n"
