@@ -67,6 +67,8 @@ type node struct {
 	stateDir string
 	boots    int
 	file     string // its own, when it begins; empty: the first
+	barred   atomic.Bool
+	asked    atomic.Int64 // how often it has wanted to join
 }
 
 // noUnits is a systemd without units.
@@ -221,6 +223,12 @@ func (n *node) run() {
 			return nil, errors.New("it cannot be read")
 		},
 		File: func() (string, error) { return "first", nil },
+		Arrive: func(context.Context) error {
+			if n.asked.Add(1); n.barred.Load() {
+				return errors.New("not yet")
+			}
+			return nil
+		},
 		Alive: func() {
 			now := time.Now().UnixNano()
 			if last := n.rounds.Swap(now); last != 0 && now-last > n.longest.Load() {

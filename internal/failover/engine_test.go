@@ -64,6 +64,7 @@ func TestEngines(t *testing.T) {
 			{"LeaseOfTheCluster", lease, []resources.Group{mail()}, leaseOfTheCluster},
 			{"AddressIsPutBack", longer, []resources.Group{mail()}, addressIsPutBack},
 			{"AskedMovesAreFree", lease, []resources.Group{mail()}, askedMovesAreFree},
+			{"Arrives", lease, []resources.Group{mail()}, arrives},
 			{"Fenced", lease, []resources.Group{mail()}, fenced},
 			{"Safe", lease, []resources.Group{mail("n1", "n2")}, safe},
 			{"Revoked", longer, []resources.Group{mail()}, revoked},
@@ -390,6 +391,24 @@ func addressIsPutBack(c *cluster) {
 	if f := c.snapshot().Groups["mail"].Failures; len(f) != 1 || f[0].Fatal {
 		c.t.Errorf("%+v", f)
 	}
+}
+
+// A node joins only when what has to be said before is said.
+func arrives(c *cluster) {
+	n := c.nodes["n1"]
+	n.leave()
+	c.on("n2", "mail", "vip", "mta")
+	n.barred.Store(true)
+	before := n.asked.Load()
+	n.run()
+	c.until("it has tried twice", func(s state.Snapshot) bool {
+		if _, present := s.Nodes["n1"]; present {
+			c.t.Fatal("it takes part all the same")
+		}
+		return n.asked.Load() >= before+2
+	})
+	n.barred.Store(false)
+	c.until("it takes part", func(s state.Snapshot) bool { return s.Nodes["n1"].Name != "" })
 }
 
 func askedMovesAreFree(c *cluster) {

@@ -52,6 +52,17 @@ group = "g"
 ip = ["10.77.0.60", "fd77::60"]
 `
 
+// formerSlot writes what node2's mailha-fenced has left of a life that is over, as fence_mailha
+// reads it.
+const formerSlot = `import base64, json, ssl, urllib.request
+tls = ssl.create_default_context(cafile="/etc/mailha/etcd-ca.pem")
+tls.load_cert_chain("/etc/mailha/etcd-client.pem", "/etc/mailha/etcd-client-key.pem")
+text = lambda s: base64.b64encode(s.encode()).decode()
+slot = {"life": "a former one", "limit_ns": 1000000000, "since": "2026-11-22T00:00:00Z"}
+body = {"key": text("/mailha-fenced/own/slots/node2"), "value": text(json.dumps(slot))}
+urllib.request.urlopen("https://10.77.0.11:2379/v3/kv/put", json.dumps(body).encode(), context=tls).read()
+`
+
 // mailhad runs on an etcd that is there already, Debian's, with TLS: a group starts,
 // moves, and is taken over when its owner loses its power, and a member of etcd with it.
 func TestEtcdOfOnesOwn(t *testing.T) {
@@ -105,6 +116,8 @@ func TestEtcdOfOnesOwn(t *testing.T) {
 	if err := r.nodes[1].Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	push(t, r.nodes[0], "/root/slot.py", formerSlot)
+	r.on(r.nodes[0], "python3 /root/slot.py")
 	r.on(r.nodes[1], "systemctl start etcd mailhad")
 	for end := time.Now().Add(time.Minute); ; time.Sleep(200 * time.Millisecond) {
 		st := r.status(r.nodes[0])
@@ -120,6 +133,9 @@ func TestEtcdOfOnesOwn(t *testing.T) {
 		if time.Now().After(end) {
 			t.Fatalf("%+v", st.Nodes)
 		}
+	}
+	if out := r.fails(r.nodes[0], "fence_mailha -o off -n node2 2>&1"); !strings.Contains(out, "has not armed a watchdog") {
+		t.Errorf("the former life of a node that runs is taken for this one: %s", out)
 	}
 	holders := 0
 	for _, n := range r.nodes {
