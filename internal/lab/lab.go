@@ -219,9 +219,9 @@ func (l *Lab) hosts() string {
 	return b.String()
 }
 
-// downTime is how long taking a lab down may last; its nodes are killed, not
-// shut down, so only a stuck kernel needs it.
-const downTime = 30 * time.Second
+// downTime is how long taking a lab down may last. Its nodes are killed, not shut down; but
+// one lab after the other removes its files, which may be a hundred thousand.
+const downTime = 2 * time.Minute
 
 // Down kills the nodes and removes all that belongs to the lab. It does so even
 // when the context of Up has ended, and can be called more than once. A lab

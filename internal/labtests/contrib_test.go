@@ -17,7 +17,7 @@ import (
 func shipped(t *testing.T, p *place, set string, resources []string, works func()) {
 	t.Helper()
 	n := p.node
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
 	c, err := cluster.Form(ctx, p.Lab, cluster.Options{NoFencing: true})
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 // somebody unmounted it, and outlives the death of its node.
 func TestFilesystemInCluster(t *testing.T) {
 	p := newDisk(t, lab.Config{Nodes: 3})
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
 	c, err := cluster.Form(ctx, p.Lab, cluster.Options{Totem: map[string]string{"token": "3000"}})
 	if err != nil {

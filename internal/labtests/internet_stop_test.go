@@ -64,7 +64,7 @@ func TestStopInternet(t *testing.T) {
 		{name: "bus gone", r: internet(), session: true, script: busGone},
 		{name: "bus gone, suspended", r: internet(), script: frontSuspend + "; " + busGone, timeout: 8 * time.Second},
 		{name: "bus gone, configuration removed", r: internet(), script: "rm -r " + frontConfig + "; " + busGone},
-		{name: "bus hangs", r: internet(), script: "kill -STOP $(ps -C dbus-daemon -o pid=)", timeout: 10 * time.Second},
+		{name: "bus hangs", r: internet(), script: "kill -STOP $(ps -C dbus-daemon -o pid=)", timeout: 20 * time.Second},
 		{name: "systemd hangs", r: internet(), host: hang, timeout: 6 * time.Second, mute: true},
 		{name: "interface down", r: internet(), script: "ip link set eth0 down"},
 		{name: "ruleset flushed", r: internet(), script: "nft flush ruleset"},

@@ -124,17 +124,19 @@ func run(t testing.TB, n *lab.Node, script string) string {
 	return out
 }
 
-// await asks again and again until ok. It is for what offers no event to wait for.
+// await asks again and again until ok. It is for what offers no event to wait for. It asks
+// less and less often: most questions are programs that run in a node, which make those
+// wait that are asked about.
 func await(t testing.TB, within time.Duration, what string, ok func() bool) {
 	t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	end := time.Now().Add(within)
+	const first, last = 20 * time.Millisecond, 100 * time.Millisecond
+	pause, end := first, time.Now().Add(within)
 	for !ok() {
 		if time.Now().After(end) {
 			t.Fatalf("waited %s in vain for %s", within, what)
 		}
-		<-tick.C
+		time.Sleep(pause)
+		pause = min(2*pause, last)
 	}
 }
 

@@ -15,7 +15,6 @@ func TestShippedConfigurations(t *testing.T) {
 	// TestEngines and TestSharedAddress have the others.
 	for name, shape := range map[string]string{"c": "pacemaker/address-per-service.pcs", "s": "pacemaker/shared-address.pcs"} {
 		t.Run(shape, func(t *testing.T) {
-			t.Parallel()
 			s := systemUp(t, name, shape)
 			restart, parts := scenario.Deeds()[0], s.Parts()
 			row, err := s.Play(t.Context(), restart, parts[len(parts)-2], 5, func(string) {})

@@ -97,7 +97,7 @@ func (s *system) accepted(each int) {
 // gives the numbers of it.
 func (s *system) proven() (taken map[string]int) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), 90*time.Second)
+	ctx, cancel := context.WithTimeout(s.t.Context(), 3*time.Minute)
 	defer cancel()
 	if err := s.clients.Stop(ctx); err != nil {
 		s.t.Fatal(err)

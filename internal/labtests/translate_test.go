@@ -84,7 +84,7 @@ ports = { NODE = "outlet 5" }
 func TestTranslatedConfigurationRuns(t *testing.T) {
 	p := newPlace(t, lab.Config{})
 	n := p.node
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
 	run(t, n, `for u in 'sleep-a\x2db' sleep-c; do printf '[Service]\nExecStart=/bin/sleep infinity\n' >"/etc/systemd/system/$u.service"; done
 		systemctl daemon-reload; ip addr add 192.0.2.11/24 dev eth0 2>/dev/null || true; ip addr add 2001:db8::11/64 dev eth0 nodad || true`)

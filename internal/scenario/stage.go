@@ -61,7 +61,7 @@ func (s *Stage) furnish(ctx context.Context, source string) (err error) {
 
 // Down removes everything.
 func (s *Stage) Down() error {
-	const patience = 10 * time.Second
+	const patience = time.Minute
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	var errs []error

@@ -133,7 +133,7 @@ func (s *System) Engine() string { return s.manager.name() }
 
 // Down removes everything, and leaves the nodes' journals beside the ledgers.
 func (s *System) Down() error {
-	const patience = 20 * time.Second
+	const patience = time.Minute
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	var errs []error

@@ -17,7 +17,7 @@ import (
 func TestCluster(t *testing.T) {
 	t.Parallel()
 	l := labtest.Up(t, lab.Config{Nodes: 3})
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Minute)
 	defer cancel()
 	start := time.Now()
 	c, err := cluster.Form(ctx, l, cluster.Options{
