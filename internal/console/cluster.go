@@ -157,6 +157,9 @@ func (s *session) joinCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if h.node != "" && h.node != token.Node {
+				return fmt.Errorf("the token is for %s, and not for %s: make one with \"mailhactl cluster token %[2]s\"", token.Node, h.node)
+			}
 			if err := enrol.Join(s.ctx, token, trust.Dir(dir), h.file); err != nil {
 				return err
 			}

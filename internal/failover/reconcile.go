@@ -110,7 +110,7 @@ func (t *tenure) next(ctx context.Context, m *member, want bool) {
 }
 
 // soon is when it is looked at again whether the lease is good for a start.
-const soon = 100 * time.Millisecond
+const soon = 20 * time.Millisecond
 
 // startable says whether a resource that should run may be started now.
 func (t *tenure) startable(m *member, want bool) bool {

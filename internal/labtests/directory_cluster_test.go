@@ -87,7 +87,7 @@ func TestDirectoryInCluster(t *testing.T) {
 		t.Errorf("not every node has a promotion score: %v\n%s", err, attributes)
 	}
 
-	w := p.startWriters("cluster", 200)
+	w := p.startWriters("cluster", 100)
 	w.taken(200)
 	target := others(nodes, first)[0]
 	for _, argv := range [][]string{
@@ -118,11 +118,11 @@ func TestDirectoryInCluster(t *testing.T) {
 	counts := w.stop()
 	t.Logf("moves: %+v", counts)
 	for _, n := range nodes {
-		await(t, 20*time.Second, "replicas to be alike", func() bool { return w.audit(n).Lost == 0 })
+		await(t, time.Minute, "replicas to be alike", func() bool { return w.audit(n).Lost == 0 })
 	}
 
 	// The death of the node that acknowledges writes.
-	w = p.startWriters("kill", 400)
+	w = p.startWriters("kill", 200)
 	w.taken(400)
 	if err := second.Kill(ctx); err != nil {
 		t.Fatal(err)
@@ -137,7 +137,7 @@ func TestDirectoryInCluster(t *testing.T) {
 	if got := changesOf(t, third, second); got < had {
 		t.Errorf("the better one of the survivors had changes up to %s, the one that was promoted has them up to %s", had, got)
 	}
-	await(t, 20*time.Second, "the survivors to be alike", func() bool { return w.audit(survivors[0]).Lost == w.audit(survivors[1]).Lost })
+	await(t, time.Minute, "the survivors to be alike", func() bool { return w.audit(survivors[0]).Lost == w.audit(survivors[1]).Lost })
 	res := w.audit(third)
 	t.Logf("acknowledged %d, of which the survivors lack %d", res.Accepted, res.Lost)
 	if res.Lost > 0 {
@@ -159,7 +159,7 @@ func TestDirectoryInCluster(t *testing.T) {
 	}
 	await(t, time.Minute, second.Name()+" to have a replica again", func() bool { return answers(t, second) })
 	for _, n := range nodes {
-		await(t, 30*time.Second, "all to be there again on "+n.Name(), func() bool { return w.audit(n).Lost == 0 })
+		await(t, time.Minute, "all to be there again on "+n.Name(), func() bool { return w.audit(n).Lost == 0 })
 	}
 }
 

@@ -18,8 +18,7 @@ import (
 // accepted is lost, things are where they should be, what was not meant goes on
 // undisturbed, and nothing is ever on two nodes. Each engine has one cluster for all of
 // the table; clients use it from the first row to the last.
-func TestEngines(t *testing.T) {
-	t.Parallel()
+func testEngines(t *testing.T) {
 	type runs map[string]scenario.Run
 	type row struct {
 		deed scenario.Deed
@@ -128,21 +127,11 @@ func TestEngines(t *testing.T) {
 	}
 }
 
-// alone is held by the test that has a mail system up under clients. That takes most of two
-// processors: two of them would keep each other waiting until somebody's patience ends.
-var alone = make(chan struct{}, 1)
-
 // systemUp is a mail system that a cluster runs, as a file below contrib says.
 func systemUp(t *testing.T, name, shape string) *scenario.System {
 	t.Helper()
 	if err := programs(); err != nil {
 		t.Fatal(err)
-	}
-	select {
-	case alone <- struct{}{}:
-		t.Cleanup(func() { <-alone })
-	case <-t.Context().Done():
-		t.Fatal(t.Context().Err())
 	}
 	// Its probes are to be asked for the last time when the test's own context has ended.
 	ctx := context.WithoutCancel(t.Context())

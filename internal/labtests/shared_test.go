@@ -10,8 +10,7 @@ import (
 
 // Behind one address set for everything, each service is still stopped, started and
 // mended alone, without the others noticing, and all of them move together.
-func TestSharedAddress(t *testing.T) {
-	t.Parallel()
+func testSharedAddress(t *testing.T) {
 	s := systemUp(t, "a", "pacemaker/shared-address.crm")
 	deeds := scenario.Deeds()
 	play := func(d scenario.Deed, p scenario.Part) {

