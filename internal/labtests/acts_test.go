@@ -4,8 +4,8 @@ package labtests
 
 import "testing"
 
-// A mail system under clients takes most of two processors: several at once would keep each
-// other waiting until somebody's patience ends. So they are played one after the other, and
+// A mail system under clients takes most of two processors, and so do replicas that are written
+// to: several at once would keep each other waiting until somebody's patience ends. So they are played one after the other, and
 // beside everything else: they take the longest, and tests begin in the order of their files.
 func TestSystems(t *testing.T) {
 	t.Parallel()
@@ -18,6 +18,8 @@ func TestSystems(t *testing.T) {
 		{"shipped", testShipped},
 		{"by hand", testSystem},
 		{"without directory", testSystemWithoutDirectory},
+		{"directory moves", testDirectoryMoves},
+		{"directory in a cluster", testDirectoryInCluster},
 	} {
 		t.Run(tt.name, tt.play)
 	}

@@ -61,8 +61,8 @@ func others(nodes []*lab.Node, not *lab.Node) []*lab.Node {
 // Under Pacemaker the promoted role moves without loss. The sudden death of its
 // node costs what no other replica had at that moment, which is measured here and
 // comes back with the node.
-func TestDirectoryInCluster(t *testing.T) {
-	p := newReplicas(t, 3)
+func testDirectoryInCluster(t *testing.T) {
+	p := replicasOf(t, 3)
 	nodes := p.Nodes()
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()

@@ -103,8 +103,8 @@ func TestDirectoryWithoutAddresses(t *testing.T) {
 
 // Clients write while the promoted role moves from node to node: none of what was
 // acknowledged is lost, and those who come meanwhile are told so.
-func TestDirectoryMoves(t *testing.T) {
-	p := newReplicas(t, 3)
+func testDirectoryMoves(t *testing.T) {
+	p := replicasOf(t, 3)
 	r := directory("drain_timeout", "10s")
 	p.start(r)
 	nodes := p.Nodes()

@@ -98,6 +98,12 @@ func newPlace(t *testing.T, cfg lab.Config) *place {
 func newPlaceOf(t *testing.T, kind layer, cfg lab.Config) *place {
 	t.Helper()
 	t.Parallel()
+	return placeOf(t, kind, cfg)
+}
+
+// placeOf lets no other test run beside this one than already does.
+func placeOf(t *testing.T, kind layer, cfg lab.Config) *place {
+	t.Helper()
 	layers, err := kind()
 	if err != nil {
 		t.Fatal(err)

@@ -53,7 +53,14 @@ type replicas struct {
 
 func newReplicas(t *testing.T, nodes int) replicas {
 	t.Helper()
-	p := replicas{newPlace(t, lab.Config{Nodes: nodes}), t}
+	t.Parallel()
+	return replicasOf(t, nodes)
+}
+
+// replicasOf lets no other test run beside this one than already does.
+func replicasOf(t *testing.T, nodes int) replicas {
+	t.Helper()
+	p := replicas{placeOf(t, withMTA, lab.Config{Nodes: nodes}), t}
 	for i, n := range p.Nodes() {
 		furnishReplica(t, n, i+1, nodes)
 	}
