@@ -44,7 +44,9 @@ func TestDirectoryMonitor(t *testing.T) {
 		{name: "address here, not promoted", r: r, spoil: "ip addr add " + vip4 + "/32 dev eth0", mend: "ip addr del " + vip4 + "/32 dev eth0", want: [3]int{failedPromoted, failedPromoted, failedPromoted}, reason: vip6},
 		{name: "no room, promoted", r: r, promoted: true, want: [3]int{0, degradedPromoted, failedPromoted}, reason: "80",
 			spoil: change("olcDbMaxSize", "1048576") + fmt.Sprintf(`; for i in $(seq 600); do printf 'dn: cn=big%%s,%s\nchangetype: add\nobjectClass: device\ncn: big%%s\ndescription: %%01000d\n\n' $i $i 0; done |
-				ldapmodify -c -x -D %s -w '%s' -H ldap://127.0.0.1 >/dev/null 2>&1 || true`, ldapBase, writerDN, writerPassword),
+				ldapmodify -c -x -D %s -w '%s' -H ldap://127.0.0.1 >/dev/null 2>&1 || true
+				for i in $(seq 600); do printf 'dn: cn=small%%s,%[1]s\nchangetype: add\nobjectClass: device\ncn: small%%s\n\n' $i $i; done |
+				ldapmodify -c -x -D %[2]s -w '%[3]s' -H ldap://127.0.0.1 >/dev/null 2>&1 || true`, ldapBase, writerDN, writerPassword),
 			mend: change("olcDbMaxSize", "268435456")},
 		{name: "certificate about to end", r: r, spoil: renew(3), mend: renew(90), want: [3]int{0, degraded, degraded}, reason: "certificate of ldap://127.0.0.1 ends in 2 days"},
 		{name: "certificate about to end, not asked for", r: r.set("cert_days", "0"), spoil: renew(3), mend: renew(90)},

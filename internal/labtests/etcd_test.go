@@ -90,9 +90,9 @@ func TestEtcdOfOnesOwn(t *testing.T) {
 	})
 	r.on(r.nodes[1], "mailhactl group move g node2; mailhactl cluster snapshot /root/state")
 	r.until("node2")
-	if out := r.on(r.nodes[0], "journalctl -u mailhad"); !strings.Contains(out, "update it to 3.4.31") {
-		t.Error("nobody says that this etcd is too old")
-	}
+	await(t, time.Minute, "somebody to say that this etcd is too old", func() bool {
+		return strings.Contains(r.on(r.nodes[0], "journalctl -u mailhad"), "update it to 3.4.31")
+	})
 	if out := r.fails(r.nodes[0], "mailhactl cluster restore --yes /root/none"); !strings.Contains(out, "none") {
 		t.Errorf("got %s", out)
 	}

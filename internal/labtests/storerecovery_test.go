@@ -175,7 +175,7 @@ for i in range(`+strconv.Itoa(mailboxes)+`):
         f.write(log)
 EOS`)
 	run(t, n, "rm "+storeDir+"/.mailha-run")
-	for _, timeout := range []time.Duration{20 * time.Second, 3 * time.Second} {
+	for _, timeout := range []time.Duration{20 * time.Second, 6 * time.Second} {
 		a := r.must(t, n, "start", call{timeout: timeout}, success)
 		all := strings.Contains(a.log, "indexes of "+strconv.Itoa(mailboxes+1)+" mailboxes, 0 are torn")
 		part := strings.Contains(a.log, "there was no time for the others")

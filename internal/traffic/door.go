@@ -132,12 +132,13 @@ func (p *probe) knock(ctx context.Context, d *door) {
 
 // greet connects, waits for the greeting and says goodbye.
 func (p *probe) greet(ctx context.Context, d *door) {
+	began := time.Now()
 	attempt, cancel := context.WithTimeout(ctx, p.cfg.Timeout)
 	defer cancel()
 	dialer := net.Dialer{KeepAlive: -1}
 	conn, err := dialer.DialContext(attempt, "tcp", d.addr)
 	if err != nil {
-		p.fail(ctx, d, err, false)
+		p.fail(ctx, d, began, err, false)
 		return
 	}
 	defer conn.Close()
@@ -163,15 +164,19 @@ func (p *probe) greet(ctx context.Context, d *door) {
 		p.update(func() { d.counts.NotReady++ })
 		return
 	}
-	p.fail(ctx, d, err, true)
+	p.fail(ctx, d, began, err, true)
 }
 
-// fail counts an attempt that failed, unless it did so because the probe is at its end.
-func (p *probe) fail(ctx context.Context, d *door, err error, connected bool) {
+// fail counts an attempt that failed, unless it did so because the probe is at its end. What
+// began before the last mark failed by what was before it, however late that shows.
+func (p *probe) fail(ctx context.Context, d *door, began time.Time, err error, connected bool) {
 	if ctx.Err() != nil {
 		return
 	}
 	p.update(func() {
+		if began.Before(p.since) {
+			return
+		}
 		switch ne, isNet := errors.AsType[net.Error](err); {
 		case isNet && ne.Timeout():
 			d.counts.Timeouts++

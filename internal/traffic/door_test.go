@@ -58,3 +58,18 @@ func TestDoorsAreSeparate(t *testing.T) {
 		t.Errorf("the mark did not begin anew: %+v, before it %+v", next, r)
 	}
 }
+
+// What was not greeted in time by a service that has moved since counts for the act in which
+// it was tried, and not for the next one.
+func TestLateFailuresAreOfTheActBefore(t *testing.T) {
+	g := startGreeter(t, "127.0.0.1:0", "")
+	cfg := testProbe()
+	cfg.Banner, cfg.BannerInterval, cfg.Timeout = g.addr(), time.Hour, 300*time.Millisecond
+	p := startProbe(t, cfg)
+	waitUntil(t, 10*time.Second, "the only attempt has begun", func() bool { return g.most.Load() > 0 })
+	p.mark("next")
+	during(t, 3*cfg.Timeout)
+	if r := p.report(); r.Timeouts != 0 {
+		t.Errorf("%+v", r)
+	}
+}
