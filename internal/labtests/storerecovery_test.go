@@ -288,7 +288,7 @@ func TestStoreStartsOnAFullDisk(t *testing.T) {
 		if end == "true" {
 			r.stop(t, n)
 		}
-		r.start(t, n)
+		r.must(t, n, "start", call{timeout: time.Minute}, success) // a full disk is slow
 		if got := subjects(t, client, "u1", "INBOX"); len(got) != 3 {
 			t.Errorf("after %s: messages %q", end, got)
 		}
