@@ -87,7 +87,7 @@ func testDirectoryInCluster(t *testing.T) {
 		t.Errorf("not every node has a promotion score: %v\n%s", err, attributes)
 	}
 
-	w := p.startWriters("cluster", 100)
+	w := p.startWriters("cluster", 200)
 	w.taken(200)
 	target := others(nodes, first)[0]
 	for _, argv := range [][]string{
@@ -122,7 +122,7 @@ func testDirectoryInCluster(t *testing.T) {
 	}
 
 	// The death of the node that acknowledges writes.
-	w = p.startWriters("kill", 200)
+	w = p.startWriters("kill", 400)
 	w.taken(400)
 	if err := second.Kill(ctx); err != nil {
 		t.Fatal(err)

@@ -109,7 +109,7 @@ func testDirectoryMoves(t *testing.T) {
 	p.start(r)
 	nodes := p.Nodes()
 	r.must(t, nodes[0], "promote", call{}, success)
-	w := p.startWriters("moves", 200)
+	w := p.startWriters("moves", 400)
 	for i := range 6 {
 		from, to := nodes[i%3], nodes[(i+1)%3]
 		w.taken(200)
