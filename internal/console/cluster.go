@@ -34,6 +34,16 @@ func (h *home) flags(c *cobra.Command) {
 	c.Flags().StringVar(&h.node, "node", "", "the name of this node in it (default: the host name)")
 }
 
+// dial reads the configuration and reaches for the cluster's etcd.
+func (s *session) dial(h home) (*resources.Cluster, *quorum.Client, error) {
+	cluster, _, err := s.load(h)
+	if err != nil {
+		return nil, nil, err
+	}
+	client, err := enrol.Dial(cluster, s.quiet())
+	return cluster, client, err
+}
+
 // load reads the configuration and finds this node in it.
 func (s *session) load(h home) (*resources.Cluster, resources.Node, error) {
 	_, data, err := s.read(h.file)
@@ -179,11 +189,7 @@ func (s *session) replaceCommand() *cobra.Command {
 		Use: "replace-member NODE", Short: "Have a node whose etcd data are lost begin anew", Args: cobra.ExactArgs(1),
 		Long: "For a node whose disk is lost: run it on another node of the cluster, with mailhad stopped on the one that is replaced. If its certificates are lost too, make a token and join it afterwards.",
 		RunE: func(_ *cobra.Command, args []string) error {
-			cluster, _, err := s.load(h)
-			if err != nil {
-				return err
-			}
-			client, err := enrol.Dial(cluster, s.quiet())
+			_, client, err := s.dial(h)
 			if err != nil {
 				return err
 			}

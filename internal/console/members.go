@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/mailha/mailha/internal/enrol"
 	"github.com/mailha/mailha/internal/quorum"
 )
 
@@ -44,11 +43,7 @@ func (s *session) membersCommand() *cobra.Command {
 		Use: "members", Short: "Show the members of etcd, and which one leads", Args: cobra.NoArgs,
 		Long: "It asks etcd itself, whether mailhad runs here or not.",
 		RunE: func(*cobra.Command, []string) error {
-			cluster, _, err := s.load(h)
-			if err != nil {
-				return err
-			}
-			client, err := enrol.Dial(cluster, s.quiet())
+			_, client, err := s.dial(h)
 			if err != nil {
 				return err
 			}

@@ -26,11 +26,7 @@ func (s *session) snapshotCommand() *cobra.Command {
 			const patience = time.Minute
 			ctx, cancel := context.WithTimeout(s.ctx, patience)
 			defer cancel()
-			cluster, _, err := s.load(h)
-			if err != nil {
-				return err
-			}
-			client, err := enrol.Dial(cluster, s.quiet())
+			cluster, client, err := s.dial(h)
 			if err != nil {
 				return err
 			}

@@ -38,19 +38,7 @@ endpoints = ["https://10.77.0.11:2379", "https://10.77.0.12:2379", "https://10.7
 ca_file = "/etc/mailha/etcd-ca.pem"
 cert_file = "/etc/mailha/etcd-client.pem"
 key_file = "/etc/mailha/etcd-client-key.pem"
-` + threeNodes + `
-[[group]]
-name = "g"
-nodes = ["node1", "node2", "node3"]
-
-[[resource]]
-name = "ip"
-kind = "vip"
-group = "g"
-
-[resource.params]
-ip = ["10.77.0.60", "fd77::60"]
-`
+` + threeNodes + wandering
 
 // formerSlot writes what node2's mailha-fenced has left of a life that is over, as fence_mailha
 // reads it.

@@ -13,8 +13,8 @@ import (
 	"github.com/mailha/mailha/internal/scenario"
 )
 
-// armed is a cluster of three whose nodes can switch one another off; ADDED is more
-// parameters of the device.
+// armed is a cluster of three whose nodes can switch one another off; MODE is how the device
+// acts.
 const armed = `[cluster]
 name = "armed"
 ` + threeNodes + `
@@ -30,19 +30,7 @@ verify = "20ms"
 [fence.parameters]
 mode = "MODE"
 late = 5
-
-[[group]]
-name = "g"
-nodes = ["node1", "node2", "node3"]
-
-[[resource]]
-name = "ip"
-kind = "vip"
-group = "g"
-
-[resource.params]
-ip = ["10.77.0.60", "fd77::60"]
-`
+` + wandering
 
 // garrison forms the cluster.
 func garrison(t *testing.T) crew {

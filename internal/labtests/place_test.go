@@ -81,6 +81,21 @@ name = "node3"
 address = "10.77.0.13"
 `
 
+// wandering is a group that may be on each of them, and has an address of each family.
+const wandering = `
+[[group]]
+name = "g"
+nodes = ["node1", "node2", "node3"]
+
+[[resource]]
+name = "ip"
+kind = "vip"
+group = "g"
+
+[resource.params]
+ip = ["10.77.0.60", "fd77::60"]
+`
+
 // place is where a test plays: nodes of its own with mailha and Postfix on them.
 type place struct {
 	*lab.Lab
