@@ -23,6 +23,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"github.com/mailha/mailha/internal/nstest"
 )
 
 func TestMain(m *testing.M) {
@@ -57,9 +59,9 @@ func newLab(t testing.TB, hosts int) *lab {
 	t.Helper()
 	runtime.LockOSThread()
 	l := &lab{t: t}
-	l.sw = l.namespace()
+	l.sw = nstest.New(l.t)
 	l.must(netlink.LinkAdd(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "br0"}}))
-	l.up("br0")
+	nstest.Up(l.t, "br0")
 	for range hosts {
 		l.addHost()
 	}
@@ -73,23 +75,11 @@ func (l *lab) must(err error) {
 	}
 }
 
-// namespace makes a network namespace, with the thread in it.
-func (l *lab) namespace() netns.NsHandle {
-	l.t.Helper()
-	ns, err := netns.New()
-	if err != nil {
-		l.t.Fatalf("make a network namespace (root and CONFIG_NET_NS are needed): %v", err)
-	}
-	l.t.Cleanup(func() { ns.Close() })
-	l.up("lo")
-	return ns
-}
-
 func (l *lab) addHost() {
 	l.t.Helper()
 	h := &host{lab: l, n: len(l.hosts) + 1}
 	h.mac = net.HardwareAddr{2, 0, 0, 0, 0, byte(h.n)}
-	h.ns = l.namespace()
+	h.ns = nstest.New(l.t)
 	for _, conf := range []string{"all", "default"} {
 		h.sysctl("net/ipv6/conf/"+conf+"/accept_dad", "0")
 	}
@@ -104,7 +94,7 @@ func (h *host) plug(name string, mac net.HardwareAddr) {
 	l := h.lab
 	l.t.Helper()
 	port := fmt.Sprintf("p%d%s", h.n, name)
-	inNS(l.t, l.sw, func() {
+	nstest.In(l.t, l.sw, func() {
 		attrs := netlink.LinkAttrs{Name: port, TxQLen: -1}
 		veth := &netlink.Veth{LinkAttrs: attrs, PeerName: name, PeerHardwareAddr: mac, PeerNamespace: netlink.NsFd(h.ns)}
 		l.must(netlink.LinkAdd(veth))
@@ -115,7 +105,7 @@ func (h *host) plug(name string, mac net.HardwareAddr) {
 		l.must(netlink.LinkSetMaster(p, br))
 		l.must(netlink.LinkSetUp(p))
 	})
-	h.do(func() { l.up(name) })
+	h.do(func() { nstest.Up(l.t, name) })
 	h.ready(name)
 }
 
@@ -123,13 +113,13 @@ func (h *host) plug(name string, mac net.HardwareAddr) {
 func (h *host) ready(name string) {
 	h.lab.t.Helper()
 	h.do(func() { h.lab.carrier(name) })
-	inNS(h.lab.t, h.lab.sw, func() { h.lab.carrier(fmt.Sprintf("p%d%s", h.n, name)) })
+	nstest.In(h.lab.t, h.lab.sw, func() { h.lab.carrier(fmt.Sprintf("p%d%s", h.n, name)) })
 }
 
 // unplug takes the carrier from the host's eth0.
 func (h *host) unplug() {
 	h.lab.t.Helper()
-	inNS(h.lab.t, h.lab.sw, func() {
+	nstest.In(h.lab.t, h.lab.sw, func() {
 		p, err := netlink.LinkByName(fmt.Sprintf("p%deth0", h.n))
 		h.lab.must(err)
 		h.lab.must(netlink.LinkSetDown(p))
@@ -139,28 +129,10 @@ func (h *host) unplug() {
 	})
 }
 
-func inNS(t testing.TB, ns netns.NsHandle, f func()) {
-	t.Helper()
-	back, err := netns.Get()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer back.Close()
-	if err := netns.Set(ns); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := netns.Set(back); err != nil {
-			t.Error(err)
-		}
-	}()
-	f()
-}
-
 // do runs f in the host's namespace.
 func (h *host) do(f func()) {
 	h.lab.t.Helper()
-	inNS(h.lab.t, h.ns, f)
+	nstest.In(h.lab.t, h.ns, f)
 }
 
 // elsewhere runs f in the host's namespace, on a thread of its own.
@@ -169,16 +141,9 @@ func (h *host) elsewhere(f func()) {
 	go func() {
 		defer close(done)
 		runtime.LockOSThread()
-		inNS(h.lab.t, h.ns, f)
+		nstest.In(h.lab.t, h.ns, f)
 	}()
 	<-done
-}
-
-func (l *lab) up(name string) {
-	l.t.Helper()
-	link, err := netlink.LinkByName(name)
-	l.must(err)
-	l.must(netlink.LinkSetUp(link))
 }
 
 func (l *lab) carrier(name string) {

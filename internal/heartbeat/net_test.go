@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/mailha/mailha/internal/clock"
+	"github.com/mailha/mailha/internal/nstest"
 )
 
 func TestMain(m *testing.M) {
@@ -50,13 +51,13 @@ func newNetworks(t *testing.T, hosts int) *networks {
 	t.Helper()
 	runtime.LockOSThread()
 	n := &networks{t: t}
-	n.sw = n.namespace()
+	n.sw = nstest.New(n.t)
 	for _, name := range []string{"br0", "br1"} {
 		n.must(netlink.LinkAdd(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: name}}))
-		n.up(name)
+		nstest.Up(n.t, name)
 	}
 	for i := range hosts {
-		ns := n.namespace()
+		ns := nstest.New(n.t)
 		n.hosts = append(n.hosts, ns)
 		n.plug(i, 0, fmt.Sprintf("192.0.2.%d/24", i+1))
 		n.plug(i, 1, fmt.Sprintf("2001:db8::%d/64", i+1))
@@ -75,29 +76,11 @@ func (n *networks) must(err error) {
 	}
 }
 
-func (n *networks) namespace() netns.NsHandle {
-	n.t.Helper()
-	ns, err := netns.New()
-	if err != nil {
-		n.t.Fatalf("make a network namespace (root and CONFIG_NET_NS are needed): %v", err)
-	}
-	n.t.Cleanup(func() { ns.Close() })
-	n.up("lo")
-	return ns
-}
-
-func (n *networks) up(name string) {
-	n.t.Helper()
-	l, err := netlink.LinkByName(name)
-	n.must(err)
-	n.must(netlink.LinkSetUp(l))
-}
-
 // plug gives the host that the thread is in an interface on a switch.
 func (n *networks) plug(host, network int, address string) {
 	n.t.Helper()
 	port, eth := fmt.Sprintf("p%d-%d", host, network), fmt.Sprintf("eth%d", network)
-	in(n.t, n.sw, func() {
+	nstest.In(n.t, n.sw, func() {
 		n.must(netlink.LinkAdd(&netlink.Veth{
 			LinkAttrs: netlink.LinkAttrs{Name: port, TxQLen: -1}, PeerName: eth, PeerNamespace: netlink.NsFd(n.hosts[host]),
 		}))
@@ -108,7 +91,7 @@ func (n *networks) plug(host, network int, address string) {
 		n.must(netlink.LinkSetMaster(l, br))
 		n.must(netlink.LinkSetUp(l))
 	})
-	n.up(eth)
+	nstest.Up(n.t, eth)
 	l, err := netlink.LinkByName(eth)
 	n.must(err)
 	a, err := netlink.ParseAddr(address)
@@ -119,28 +102,10 @@ func (n *networks) plug(host, network int, address string) {
 	n.must(netlink.AddrAdd(l, a))
 }
 
-func in(t *testing.T, ns netns.NsHandle, f func()) {
-	t.Helper()
-	back, err := netns.Get()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer back.Close()
-	if err := netns.Set(ns); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := netns.Set(back); err != nil {
-			t.Error(err)
-		}
-	}()
-	f()
-}
-
 // run runs a program in a host's namespace.
 func (n *networks) run(host int, stdin string, args ...string) {
 	n.t.Helper()
-	in(n.t, n.hosts[host], func() {
+	nstest.In(n.t, n.hosts[host], func() {
 		cmd := exec.CommandContext(n.t.Context(), args[0], args[1:]...)
 		cmd.Stdin = strings.NewReader(stdin)
 		if out, err := cmd.CombinedOutput(); err != nil {
@@ -349,7 +314,7 @@ func TestStranger(t *testing.T) {
 	hearts[0].wait(t, "n3 is condemned", condemned(2))
 	n.run(3, "", "ip", "addr", "add", "192.0.2.3/24", "dev", "eth0")
 	var conn net.PacketConn
-	in(t, n.hosts[3], func() {
+	nstest.In(t, n.hosts[3], func() {
 		var err error
 		conn, err = new(net.ListenConfig).ListenPacket(t.Context(), "udp", "192.0.2.3:2382")
 		n.must(err)
@@ -377,7 +342,7 @@ func TestStranger(t *testing.T) {
 func TestAddressesThatAreNotFree(t *testing.T) {
 	n := newNetworks(t, 2)
 	var other net.PacketConn
-	in(t, n.hosts[0], func() {
+	nstest.In(t, n.hosts[0], func() {
 		var err error
 		other, err = new(net.ListenConfig).ListenPacket(t.Context(), "udp", "192.0.2.1:2382")
 		n.must(err)
