@@ -11,6 +11,7 @@ fi
 
 log=build/test.log
 mkdir -p build
+rm -rf build/_artifacts # what failed tests keep, such as the nodes' journals
 : >"$log"
 failed=0
 began=$SECONDS
@@ -73,9 +74,11 @@ if [ "${1:-}" != -quick ]; then
 	# The image of the nodes is built outside of any test's time.
 	step "the nodes' base image" go run ./internal/cmd/lab image
 	# shellcheck disable=SC2086
-	step "tests on nodes" onnodes -p 1 -timeout 40m $nodes
+	step "tests on nodes" onnodes -p 1 -timeout 60m -artifacts -outputdir "$PWD/build" $nodes
 fi
 
+# What failed is a long way up by now.
+awk '/^ *--- FAIL/ {n = 8} /the end of the journal of/ {n = 0} n-- > 0 {print substr($0, 1, 300)}' "$log"
 passed=$(grep -c '^ok' "$log")
 broken=$(grep -c '^FAIL\s\+github' "$log")
 echo "== packages, in $((SECONDS - began)) s; what was printed is in $log"

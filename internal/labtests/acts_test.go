@@ -4,11 +4,10 @@ package labtests
 
 import "testing"
 
-// A mail system under clients takes most of two processors, and so do replicas that are written
-// to: several at once would keep each other waiting until somebody's patience ends. So they are played one after the other, and
-// beside everything else: they take the longest, and tests begin in the order of their files.
+// A mail system under clients takes most of two processors, and so do replicas that are
+// written to: several at once, or anything beside them, would keep each other waiting until
+// somebody's patience ends. So they are played one after the other, and by themselves.
 func TestSystems(t *testing.T) {
-	t.Parallel()
 	for _, tt := range []struct {
 		name string
 		play func(*testing.T)

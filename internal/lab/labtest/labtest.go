@@ -13,6 +13,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -20,8 +21,9 @@ import (
 	"github.com/mailha/mailha/internal/lab"
 )
 
-// journalLines is how much of each node's journal a failed test shows.
-const journalLines = 100
+// A failed test keeps so much of each node's journal, and shows the end of it: more would
+// bury what the test itself has to say.
+const journalLines, shownLines = 20000, 15
 
 // Up makes a lab for the test and its subtests, or ends the test. Config's
 // Name may be left empty; Log goes to the test's log if it is nil.
@@ -48,18 +50,30 @@ func Up(tb testing.TB, cfg lab.Config) *lab.Lab {
 	return l
 }
 
-// ShowJournals logs the last lines of each node's journal.
+// ShowJournals leaves the nodes' journals in the test's directory of artifacts (kept with
+// go test -artifacts), and logs the last lines of each.
 func ShowJournals(tb testing.TB, l *lab.Lab) {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
+	dir := tb.ArtifactDir()
 	for _, n := range l.Nodes() {
 		out, err := n.Journal(ctx, journalLines)
 		if err != nil {
 			tb.Logf("%s: %v", n.Name(), err)
 		}
-		tb.Logf("journal of %s:\n%s", n.Name(), out)
+		file := filepath.Join(dir, n.Name()+".journal")
+		if err := os.WriteFile(file, []byte(out), 0o600); err != nil {
+			tb.Log(err)
+		}
+		tb.Logf("the end of the journal of %s, which is in %s:\n%s", n.Name(), file, tail(out, shownLines))
 	}
+}
+
+// tail is the last lines of a text.
+func tail(text string, lines int) string {
+	all := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
 type logWriter struct{ tb testing.TB }
