@@ -31,6 +31,14 @@ type Agent interface {
 	Reload(ctx context.Context) error
 }
 
+// Exclusive is an [Agent] for data that several nodes can reach and one at a time may write.
+type Exclusive interface {
+	Agent
+	// Unguarded names the data if nothing but the cluster keeps a second node from writing
+	// to them, as far as the parameters say; else it is empty.
+	Unguarded() string
+}
+
 // Depth says how deep a check looks: the OCF_CHECK_LEVEL of OCF 1.1.
 type Depth int
 

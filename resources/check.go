@@ -34,6 +34,9 @@ func (c *checker) check() {
 		c.checkFence(f)
 	}
 	for _, g := range c.groupOrder {
+		c.checkGuarded(g)
+	}
+	for _, g := range c.groupOrder {
 		c.cluster.Groups = append(c.cluster.Groups, g.Group)
 	}
 }
@@ -227,4 +230,30 @@ func (c *checker) checkParams(r *resourceText) {
 		}
 		r.problem(at, p.Hint, "%s", what)
 	}
+}
+
+// checkGuarded warns of data that two nodes could write to: where a lost node's lease is all
+// that is waited for, and neither a fence device nor its watchdog proves that it is off.
+func (c *checker) checkGuarded(g *groupText) {
+	if g.Takeover == TakeoverFenced || c.cluster.Watchdog.Mode == WatchdogRequired || len(g.Nodes) < 2 {
+		return
+	}
+	i := slices.IndexFunc(g.Nodes, func(p Preference) bool { return !c.fenced(p.Node) })
+	if i < 0 {
+		return
+	}
+	for _, r := range g.members {
+		if !r.known || r.kind.Unguarded == nil {
+			continue
+		}
+		if what := r.kind.Unguarded(r.Params); what != "" {
+			c.warn(r.placeOf("params"), fmt.Sprintf("resource %q: two nodes may write to %s at once: when node %q hangs, another one takes over after its lease, and nothing proves that it is off", r.Name, what, g.Nodes[i].Node),
+				`give each of the group's nodes a [[fence]], or the group takeover = "fenced", or set [watchdog] mode = "required"; or use ext4 with multi-mount protection, and say require_mmp = true`)
+		}
+	}
+}
+
+// fenced says whether a device can switch a node off.
+func (c *checker) fenced(node string) bool {
+	return slices.ContainsFunc(c.fences, func(f *fenceText) bool { _, ok := f.ports[node]; return ok })
 }

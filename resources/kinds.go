@@ -21,6 +21,10 @@ type Kind struct {
 	Check func(params map[string]string) []ParamProblem
 	// Warm says whether several nodes may run one at once.
 	Warm bool
+	// Unguarded says what would be damaged if two nodes ran one at once and nothing but the
+	// cluster kept them from it; empty: nothing. Nil: nothing of any. Bad parameters are
+	// Check's business.
+	Unguarded func(params map[string]string) string
 	// Defaults of what a file does not say.
 	StartTimeout, StopTimeout time.Duration
 	Monitors                  []Monitor

@@ -26,8 +26,16 @@ func kinds() resources.Kinds {
 	service := func(dir string) []resources.Param {
 		return append([]resources.Param{ip, {Name: "config_dir", Default: dir, Unique: "config_dir"}, {Name: "unit", Unique: "unit"}}, shared...)
 	}
+	disk := kind("filesystem", false, resources.Param{Name: "device", Required: true, Unique: "device"}, resources.Param{Name: "require_mmp"})
+	disk.Unguarded = func(params map[string]string) string {
+		if params["require_mmp"] == "true" {
+			return ""
+		}
+		return params["device"]
+	}
 	return resources.Kinds{
 		vip,
+		disk,
 		kind("mta", true, service("/etc/postfix")...),
 		kind("store", false, append(service("/etc/dovecot"), resources.Param{Name: "mail_dir", Required: true})...),
 		kind("service", false, append(shared, ip, resources.Param{Name: "unit", Unique: "unit", Required: true}, resources.Param{Name: "ports"}, resources.Param{Name: "quick"})...),

@@ -211,6 +211,34 @@ func TestCycleIsWarnedOf(t *testing.T) {
 	}
 }
 
+// Two nodes must not write to one disk because nobody knows that one of them is off.
+func TestUnguardedDataAreWarnedOf(t *testing.T) {
+	const nodes = "node = [{ name = 'a', address = '192.0.2.1' }, { name = 'b', address = '192.0.2.2' }, { name = 'c', address = '192.0.2.3' }]\n"
+	const disk = "[[group]]\nname = 'g'\nnodes = ['a', 'b']\n[[resource]]\nname = 'd'\nkind = 'filesystem'\ngroup = 'g'\nparams = { device = '/dev/x' }\n"
+	fence := func(nodes string) string {
+		return "[[fence]]\nname = 'f" + fmt.Sprint(len(nodes)) + "'\nagent = 'fence_ipmilan'\nnodes = [" + nodes + "]\n"
+	}
+	const want = `resource "d": two nodes may write to /dev/x at once: when node "b" hangs`
+	for name, tt := range map[string]struct{ text, want string }{
+		"nothing proves it":       {nodes + disk, `when node "a" hangs`},
+		"a device for some":       {nodes + fence("'a', 'c'") + disk, want},
+		"a device for all":        {nodes + fence("'a'") + fence("'b', 'c'") + disk, ""},
+		"an eager watchdog":       {nodes + "watchdog.mode = 'auto'\n" + fence("'a'") + disk, want},
+		"a watchdog":              {nodes + "watchdog.mode = 'required'\n" + disk, ""},
+		"proof is waited for":     {nodes + strings.Replace(disk, "nodes = ['a', 'b']", "takeover = 'fenced'", 1), ""},
+		"one node":                {nodes + strings.Replace(disk, "['a', 'b']", "['a']", 1), ""},
+		"multi-mount protection":  {nodes + strings.Replace(disk, "'/dev/x'", "'/dev/x', require_mmp = true", 1), ""},
+		"nothing that is written": {nodes + strings.ReplaceAll(strings.ReplaceAll(disk, "filesystem", "vip"), "device = '/dev/x'", "ip = '192.0.2.9'"), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := parse(t, "cluster.name = 'c'\n"+tt.text)
+			if tt.want == "" && len(c.Warnings) != 0 || tt.want != "" && (len(c.Warnings) != 1 || !strings.Contains(c.Warnings.Error(), tt.want)) {
+				t.Errorf("the warnings are %q, want %q", c.Warnings, tt.want)
+			}
+		})
+	}
+}
+
 // Heartbeats go between addresses of the same family, and tell of so many nodes.
 func TestHeartbeats(t *testing.T) {
 	text := "cluster.name = 'many'\n"

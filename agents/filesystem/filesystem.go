@@ -27,7 +27,7 @@ A stop succeeds only when the device is free: when the kernel lets it be opened 
 
 A start refuses a device that is mounted elsewhere on the node and a directory on which something else is mounted, waits for a device that is not there yet, and never lets a file system be mounted read-only that should not be.
 
-The agent cannot see what other nodes do with a shared device. That no two of them mount it at the same time is up to the cluster's fencing; ext4 with multi-mount protection (tune2fs -O mmp) refuses the second mount by itself, and is recommended on every shared device. A start that is refused by it names the node that has the file system. After that node has died without unmounting, a mount takes some 22 seconds or more, and the timeout of the start has to allow for it.
+The agent cannot see what other nodes do with a shared device. That no two of them mount it at the same time is up to the cluster's fencing; ext4 with multi-mount protection (tune2fs -O mmp) refuses the second mount by itself, is recommended on every shared device, and can be insisted on (require_mmp). A start that is refused by it names the node that has the file system. After that node has died without unmounting, a mount takes some 22 seconds or more, and the timeout of the start has to allow for it.
 
 Network file systems, overlays and images in files are not for this agent: it mounts block devices only.`,
 		Actions: []agents.Action{
@@ -53,6 +53,7 @@ type Agent struct {
 	Options     Options
 	Fsck        Check
 	KillUsers   agents.Bool
+	RequireMMP  agents.Bool
 	MinFree     Percent
 	CheckFile   Word
 	Description agents.Text
@@ -88,6 +89,9 @@ func (a *Agent) Params() agents.Table {
 		{Name: "fsck", Value: &a.Fsck,
 			Short: "When to check ext2, ext3 and ext4 before mounting: auto, yes or no",
 			Long:  "With auto, e2fsck -p is run when the kernel has noted errors in the file system, and after an unclean end when there is no journal; a journal repairs the rest in less time when the file system is mounted. With yes it is run at each start, which takes no longer than a moment when the file system is clean. What it cannot repair by itself fails the start. Other file systems are not checked."},
+		{Name: "require_mmp", Value: &a.RequireMMP, Reloadable: true,
+			Short: "Whether a file system without multi-mount protection is refused",
+			Long:  "Then only ext4 with the feature mmp is mounted, which no other node can mount at the same time, whatever becomes of the cluster. A file system gets it by tune2fs -O mmp while no node has it mounted, or by mkfs.ext4 -O mmp. Recommended wherever not every node can be fenced."},
 		{Name: "kill_users", Value: &a.KillUsers, Reloadable: true,
 			Short: "Whether a stop ends processes that use the file system",
 			Long:  "They get SIGTERM, and SIGKILL after five seconds or a third of the stop's time, whatever is less. Otherwise a stop fails while there are any, which makes a cluster fence the node."},
@@ -140,8 +144,31 @@ func (a *Agent) fits(ctx context.Context) error {
 	case err != nil || os.Geteuid() != 0:
 		return err
 	}
-	_, _, err = a.kind(ctx)
-	return err
+	_, s, err := a.kind(ctx)
+	if err != nil {
+		return err
+	}
+	return a.protected(s)
+}
+
+// protected refuses what another node could mount at the same time, if that is asked for.
+func (a *Agent) protected(s super) error {
+	if !bool(a.RequireMMP) || s.mmp != 0 || a.Options.readOnly() {
+		return nil
+	}
+	path := a.Device.path()
+	if s.kind != "ext4" {
+		return fmt.Errorf("%w: require_mmp is set, and the file system on %s has no multi-mount protection: only ext4 can have it", agents.ErrNode, path)
+	}
+	return fmt.Errorf("%w: require_mmp is set, and the file system on %s has no multi-mount protection; while no node has it mounted: tune2fs -O mmp %[2]s", agents.ErrNode, path)
+}
+
+// Unguarded is the device, where nothing but the cluster keeps a second node from mounting it.
+func (a *Agent) Unguarded() string {
+	if bool(a.RequireMMP) || a.Options.readOnly() {
+		return ""
+	}
+	return a.Device.path()
 }
 
 // kind is the type to mount as, with what the device tells.

@@ -59,6 +59,9 @@ func (a *Agent) start(ctx context.Context) error {
 		return err
 	}
 	kind, sb, err := a.kind(ctx)
+	if err == nil {
+		err = a.protected(sb)
+	}
 	if err != nil {
 		return err
 	}

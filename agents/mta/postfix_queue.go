@@ -51,6 +51,10 @@ func writable(dir string, owner *user.User) error {
 	if ok && strconv.FormatUint(uint64(st.Uid), 10) == owner.Uid && info.Mode().Perm()&rwx == rwx {
 		return nil
 	}
+	if ok && st.Uid != 0 && strconv.FormatUint(uint64(st.Uid), 10) != owner.Uid {
+		// A queue that goes from node to node: what one of them changes, the next one misses.
+		return fmt.Errorf("the queue cannot be written to: %s belongs to user number %d, and %s is number %s on this node; give %[3]s the same number on all nodes (id %[3]s)", dir, st.Uid, owner.Username, owner.Uid)
+	}
 	return fmt.Errorf("the queue cannot be written to: %s must belong to %s, with mode 0700 (chown %[2]s %[1]s; chmod 700 %[1]s)", dir, owner.Username)
 }
 

@@ -33,6 +33,9 @@ func kind(t agents.Type) resources.Kind {
 		Warm:   isWarm(t, a),
 		Params: params(a.Params()),
 	}
+	if _, ok := a.(agents.Exclusive); ok {
+		k.Unguarded = func(params map[string]string) string { return unguarded(t, params) }
+	}
 	for _, action := range t.Actions {
 		switch action.Name {
 		case "start":
@@ -78,6 +81,15 @@ func params(table agents.Table) []resources.Param {
 		all = append(all, resources.Param{Name: p.Name, Default: p.Value.String(), Required: p.Required, Unique: unique, Reloadable: p.Reloadable})
 	}
 	return all
+}
+
+// unguarded asks the agent itself.
+func unguarded(t agents.Type, params map[string]string) string {
+	a, ok := t.New(agents.Env{Kind: t.Name, Instance: "x"}).(agents.Exclusive)
+	if !ok || a.Params().Parse(params) != nil {
+		return ""
+	}
+	return a.Unguarded()
 }
 
 // check asks the agent itself.

@@ -87,3 +87,22 @@ func TestEveryKindHasItsFigures(t *testing.T) {
 		}
 	}
 }
+
+func TestUnguarded(t *testing.T) {
+	k, ok := kinds.Of(suite.Types()).Kind("filesystem")
+	if !ok || k.Unguarded == nil {
+		t.Fatal("a shared disk is nothing to guard")
+	}
+	for more, want := range map[string]string{"": "/dev/x", "require_mmp": "", "options": ""} {
+		params := map[string]string{"device": "/dev/x", "directory": "/srv"}
+		if more != "" {
+			params[more] = map[string]string{"require_mmp": "true", "options": "noatime,ro"}[more]
+		}
+		if got := k.Unguarded(params); got != want {
+			t.Errorf("with %q: %q, want %q", more, got, want)
+		}
+	}
+	if got := k.Unguarded(map[string]string{"device": "x"}); got != "" {
+		t.Errorf("with bad parameters: %q", got)
+	}
+}

@@ -53,6 +53,11 @@ func TestStartFilesystem(t *testing.T) {
 		{name: "no such option", r: fileSystem("options", "nosuchoption"), code: generic, reason: "mount"},
 		{name: "nothing on the device", r: onSecond, arrange: "wipefs -qa " + second, code: args, reason: "no file system"},
 
+		{name: "protection is wanted", r: fileSystem("require_mmp", "true")},
+		{name: "protection is wanted, and there is none", r: onSecond.set("require_mmp", "true"), arrange: make2("", "true"), code: args, reason: "tune2fs -O mmp " + second},
+		{name: "protection as the reason says", r: onSecond.set("require_mmp", "true"), arrange: make2("", "tune2fs -O mmp "+second)},
+		{name: "protection is wanted, and cannot be", r: onSecond.set("require_mmp", "true", "fstype", "xfs"), arrange: "head -c 4096 /dev/zero >" + second + "; printf XFSB | dd of=" + second + " conv=notrunc status=none", code: args, reason: "only ext4 can have it"},
+
 		{name: "errors", r: onSecond, arrange: make2("", "debugfs -w -R 'ssv state 3' "+second+" 2>/dev/null"), log: "has noted errors"},
 		{name: "errors, and no check wanted", r: onSecond.set("fsck", "no"), arrange: make2("", "debugfs -w -R 'ssv state 3' "+second+" 2>/dev/null"), well: degraded},
 		{name: "errors that need a person", r: onSecond, arrange: make2("", "debugfs -w -R 'clri <2>' "+second+" 2>/dev/null; debugfs -w -R 'ssv state 3' "+second+" 2>/dev/null"), code: generic, reason: "e2fsck -f " + second},
