@@ -247,7 +247,7 @@ func (r *shooting) silent(ctx context.Context, level []Device) bool {
 			if now.Sub(quiet) >= r.silence {
 				return true
 			}
-		case now.Sub(began) >= r.grace:
+		case now.Sub(began) >= time.Duration(r.grace.Load()):
 			err = errors.New("says off, and the node still answers: is it the right outlet? It was left off, whatever hangs on it")
 			if !slices.ContainsFunc(level, func(d Device) bool { return !d.cycles() }) {
 				err = errors.New("says that it rebooted the node, which still answers, or answers again")

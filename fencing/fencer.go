@@ -3,6 +3,7 @@
 package fencing
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -49,7 +51,7 @@ type Fencer struct {
 	node    string
 	answers func(ctx context.Context, node string) bool
 	reached func(ctx context.Context, node string) bool
-	grace   time.Duration
+	grace   atomic.Int64 // nanoseconds
 	silence time.Duration
 	log     *slog.Logger
 
@@ -67,12 +69,10 @@ type Fencer struct {
 // New makes a Fencer. The error has all that is wrong with the devices.
 func New(cfg Config) (*Fencer, error) {
 	f := &Fencer{
-		node: cfg.Node, answers: cfg.Answers, reached: cfg.Reached, grace: cfg.Grace, silence: cfg.Silence, log: cfg.Log, call: call, random: upTo,
+		node: cfg.Node, answers: cfg.Answers, reached: cfg.Reached, silence: cfg.Silence, log: cfg.Log, call: call, random: upTo,
 		turns: map[string]*turn{}, under: map[string]time.Time{}, changed: make(chan struct{}),
 	}
-	if f.grace <= 0 {
-		f.grace = DefaultGrace
-	}
+	f.grace.Store(int64(cmp.Or(cfg.Grace, DefaultGrace)))
 	if f.log == nil {
 		f.log = slog.New(slog.DiscardHandler)
 	}
@@ -86,6 +86,10 @@ func upTo(most time.Duration) time.Duration {
 	}
 	return rand.N(most)
 }
+
+// Wait has all fencings allow a node to be heard for so long after it was proved off; see
+// [Config.Grace].
+func (f *Fencer) Wait(grace time.Duration) { f.grace.Store(int64(grace)) }
 
 // Set gives other devices to a Fencer. What is under way goes on with the former ones.
 // With an error nothing has changed.

@@ -107,6 +107,14 @@ type Node struct {
 	Witness bool
 }
 
+// first is the address that etcd uses; not valid: there is none.
+func (n Node) first() netip.Addr {
+	if len(n.Addresses) == 0 {
+		return netip.Addr{}
+	}
+	return n.Addresses[0]
+}
+
 // Group is resources that live on the same node and move together.
 type Group struct {
 	Name string

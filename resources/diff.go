@@ -128,7 +128,10 @@ func (d *differ) nodes() {
 		case !n.Witness && old.Witness:
 			d.say(Change{Effect: EffectAdjust, Node: n.Name, Keys: []string{"witness"}}, "node %q may run groups from now on", n.Name)
 		}
-		if !slices.Equal(n.Addresses, old.Addresses) {
+		switch {
+		case !d.after.Etcd.External() && old.first().IsValid() && n.first() != old.first():
+			d.say(Change{Effect: EffectRefuse, Node: n.Name, Keys: []string{"address"}}, "the first address of node %q cannot change: the other members of etcd know it by that; take the node out, apply that, and let it join anew (docs/mailhad.md, The file)", n.Name)
+		case !slices.Equal(n.Addresses, old.Addresses):
 			d.say(Change{Effect: EffectAdjust, Node: n.Name, Keys: []string{"address"}}, "node %q is reached at other addresses", n.Name)
 		}
 	}

@@ -98,7 +98,7 @@ adjust metrics of [api]: as the new file has it from now on`},
 		{"nodes", []string{`192.0.2.2"`, `192.0.2.2"
 [[node]]
 name = "n4"
-address = "192.0.2.4"`, `192.0.2.3"`, `192.0.2.33"
+address = "192.0.2.4"`, `"192.0.2.3"`, `["192.0.2.3", "198.51.100.3"]
 witness = true`},
 			`adjust node "n4" is new: it takes part once it has joined
 adjust node "n3" only votes from now on
@@ -110,6 +110,9 @@ adjust node "n3" is reached at other addresses
 adjust node "n4" is no longer of the cluster and runs nothing; when it is stopped: mailhactl cluster remove-member n4
 move group "news" may no longer run on node "n4": it moves if it is there
 adjust group "news": nodes as the new file has it from now on`},
+		{"another first address", []string{`192.0.2.3"`, `192.0.2.33"`},
+			`refuse the first address of node "n3" cannot change: the other members of etcd know it by that; take the node out, apply that, and let it join anew (docs/mailhad.md, The file)`,
+			`refuse the first address of node "n3" cannot change: the other members of etcd know it by that; take the node out, apply that, and let it join anew (docs/mailhad.md, The file)`},
 		{"a group's settings", []string{`["n1", "n2"]`, `["n2", "n3"]
 apart_from = "news"
 weight = 5

@@ -75,7 +75,7 @@ func (s *Server) reviewed(v *view, c ConfigChange) (Review, *resources.Cluster) 
 		before = &resources.Cluster{Name: next.Name, Etcd: next.Etcd, Heartbeat: next.Heartbeat}
 	}
 	for _, change := range resources.Diff(before, next, s.Kinds) {
-		change = v.lingering(before, change)
+		change = v.lingering(before, next, change)
 		out.Changes = append(out.Changes, ConfigEffect{
 			Effect: string(change.Effect), Node: change.Node, Group: change.Group, Resource: change.Resource, What: sentence(change.Text),
 		})
@@ -89,16 +89,29 @@ func (s *Server) reviewed(v *view, c ConfigChange) (Review, *resources.Cluster) 
 	return out, next
 }
 
-// lingering refuses a new resource that is not stopped yet everywhere as what it was in
-// an earlier file.
-func (v *view) lingering(before *resources.Cluster, c resources.Change) resources.Change {
-	if _, known := before.Resource(c.Resource); known || c.Effect != resources.EffectStart || c.Resource == "" {
+// lingering refuses a new resource, or a new group with one, that is not stopped yet
+// everywhere as what it was in an earlier file.
+func (v *view) lingering(before, next *resources.Cluster, c resources.Change) resources.Change {
+	if c.Effect != resources.EffectStart {
 		return c
 	}
-	for _, name := range slices.Sorted(maps.Keys(v.Reports)) {
-		if r, told := v.Reports[name].Resource(c.Resource); told && r.Phase != state.ResourceStopped {
-			c.Effect = resources.EffectRefuse
-			c.Text = fmt.Sprintf("resource %q is still %s on node %q from before: apply the file again when it is stopped", c.Resource, r.Phase, name)
+	fresh := []string{c.Resource}
+	if c.Resource == "" {
+		g, _ := next.Group(c.Group)
+		fresh = nil
+		for _, r := range g.Resources {
+			fresh = append(fresh, r.Name)
+		}
+	}
+	for _, resource := range fresh {
+		if _, known := before.Resource(resource); known {
+			continue
+		}
+		for _, name := range slices.Sorted(maps.Keys(v.Reports)) {
+			if r, told := v.Reports[name].Resource(resource); told && r.Phase != state.ResourceStopped {
+				c.Effect = resources.EffectRefuse
+				c.Text = fmt.Sprintf("resource %q is still %s on node %q from before: apply the file again when it is stopped", resource, r.Phase, name)
+			}
 		}
 	}
 	return c

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -275,32 +276,52 @@ func FuzzRequest(f *testing.F) {
 // What is new in the file and still runs somewhere is refused: it was taken out of an
 // earlier one a moment ago.
 func TestApplyWaitsForStops(t *testing.T) {
+	news := func(group string) string {
+		return fmt.Sprintf("\n[[resource]]\nname = \"news\"\nkind = \"service\"\ngroup = %q\nparams = { unit = \"innd.service\" }\n", group)
+	}
+	for name, file := range map[string]string{
+		"in a group that is there": apitest.Config + news("box"),
+		"in a new group":           apitest.Config + "\n[[group]]\nname = \"extra\"\nnodes = [\"n2\"]\n" + news("extra"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := apitest.Serve(t)
+			client := api.Dial(c.Socket)
+			c.Change(func(s *state.Snapshot) {
+				r := s.Reports["n1"]
+				r.Resources = append(r.Resources[:len(r.Resources):len(r.Resources)], state.ResourceReport{Name: "news", Group: "mx", Phase: state.ResourceStopping})
+				s.Reports["n1"] = r
+			})
+			review, err := client.Review(t.Context(), api.ConfigChange{TOML: file})
+			if err != nil || !review.Refused() {
+				t.Fatalf("%+v, %v", review, err)
+			}
+			var fault *api.Fault
+			if _, err := client.Apply(t.Context(), api.ConfigChange{TOML: file, Revision: review.Revision}); !errors.As(err, &fault) || fault.Code != api.CodeRefused ||
+				!strings.Contains(fault.What, `"news" is still stopping on node "n1"`) {
+				t.Errorf("it was applied: %v", err)
+			}
+			c.Report("n1", "news", func(r *state.ResourceReport) { r.Phase = state.ResourceStopped })
+			if _, err := client.Apply(t.Context(), api.ConfigChange{TOML: file, Revision: review.Revision}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// What stands until it is taken back is not what stands for a while.
+func TestOrdersThatLast(t *testing.T) {
 	c := apitest.Serve(t)
 	client := api.Dial(c.Socket)
-	file := apitest.Config + `
-[[resource]]
-name = "news"
-kind = "service"
-group = "box"
-params = { unit = "innd.service" }
-`
-	c.Change(func(s *state.Snapshot) {
-		r := s.Reports["n1"]
-		r.Resources = append(r.Resources[:len(r.Resources):len(r.Resources)], state.ResourceReport{Name: "news", Group: "mx", Phase: state.ResourceStopping})
-		s.Reports["n1"] = r
-	})
-	review, err := client.Review(t.Context(), api.ConfigChange{TOML: file})
-	if err != nil || !review.Refused() {
-		t.Fatalf("%+v, %v", review, err)
-	}
-	var fault *api.Fault
-	if _, err := client.Apply(t.Context(), api.ConfigChange{TOML: file, Revision: review.Revision}); !errors.As(err, &fault) || fault.Code != api.CodeRefused ||
-		!strings.Contains(fault.What, `"news" is still stopping on node "n1"`) {
-		t.Errorf("it was applied: %v", err)
-	}
-	c.Report("n1", "news", func(r *state.ResourceReport) { r.Phase = state.ResourceStopped })
-	if _, err := client.Apply(t.Context(), api.ConfigChange{TOML: file, Revision: review.Revision}); err != nil {
-		t.Error(err)
+	for _, path := range []string{api.Path("nodes", "n2", "standby"), api.Path("resources", "postfix", "stop")} {
+		for i, want := range []struct {
+			change  api.Change
+			already bool
+		}{{api.Change{For: 60}, false}, {api.Change{}, false}, {api.Change{}, true}} {
+			done, err := client.Ask(t.Context(), path, want.change)
+			if err != nil || done.Already != want.already {
+				t.Errorf("%s, %d: %+v, %v", path, i, done, err)
+			}
+		}
 	}
 }
 

@@ -17,7 +17,7 @@ func (o *order) standby() (Done, error) {
 		return Done{}, err
 	}
 	w := state.Wish{Kind: state.Standby, Node: n.Name}
-	if _, ok := o.view.standby(n.Name); ok && o.For == 0 && o.Why == "" {
+	if w, ok := o.view.standby(n.Name); ok && w.Until.IsZero() && o.For == 0 && o.Why == "" {
 		return Done{What: n.Name + " is on standby already", Already: true, Node: n.Name}, nil
 	}
 	if err := o.harmless(w); err != nil {
@@ -71,7 +71,7 @@ func (o *order) stop() (Done, error) {
 	if err != nil {
 		return Done{}, err
 	}
-	if _, ok := o.wish(state.Stop, func(w state.Wish) bool { return w.Resource == r.Name }); ok && o.For == 0 && o.Why == "" {
+	if w, ok := o.wish(state.Stop, func(w state.Wish) bool { return w.Resource == r.Name }); ok && w.Until.IsZero() && o.For == 0 && o.Why == "" {
 		return Done{What: r.Name + " is to be stopped already", Already: true}, nil
 	}
 	return o.put(state.Wish{Kind: state.Stop, Resource: r.Name}, 0, r.Name+" is to be stopped")

@@ -3,6 +3,7 @@
 package console
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -97,6 +98,7 @@ func (s *session) initCommand() *cobra.Command {
 			if err := enrol.Found(s.ctx, cluster, node, s.quiet()); err != nil {
 				return err
 			}
+			s.warnOfName(node.Name)
 			fmt.Fprintf(s.out, "Cluster %s is made, of %s alone. Now, here:\n\n  systemctl enable --now mailhad\n", cluster.Name, node.Name)
 			for _, n := range cluster.Nodes {
 				if n.Name != node.Name {
@@ -108,6 +110,13 @@ func (s *session) initCommand() *cobra.Command {
 	}
 	h.flags(c)
 	return c
+}
+
+// warnOfName tells what a node needs that is called otherwise in the configuration.
+func (s *session) warnOfName(node string) {
+	if host, err := os.Hostname(); err == nil && host != node {
+		fmt.Fprintf(s.err, "This node's host name is %s, not %s: mailhad finds itself only with \"-node %[2]s\" in both ExecStart= and ExecStopPost= of its unit, see mailhactl(8), cluster join.\n", host, node)
+	}
 }
 
 func (s *session) tokenCommand() *cobra.Command {
@@ -170,9 +179,13 @@ func (s *session) joinCommand() *cobra.Command {
 			if h.node != "" && h.node != token.Node {
 				return fmt.Errorf("the token is for %s, and not for %s: make one with \"mailhactl cluster token %[2]s\"", token.Node, h.node)
 			}
-			if err := enrol.Join(s.ctx, token, trust.Dir(dir), h.file); err != nil {
+			const patience = 40 * time.Second // etcd takes a few to let a member in
+			ctx, cancel := context.WithTimeout(s.ctx, patience)
+			defer cancel()
+			if err := enrol.Join(ctx, token, trust.Dir(dir), h.file); err != nil {
 				return err
 			}
+			s.warnOfName(token.Node)
 			fmt.Fprintf(s.out, "This node is let in as %s. Now: systemctl enable --now mailhad\n", token.Node)
 			return nil
 		},

@@ -56,7 +56,7 @@ func (d *Daemon) load() (*resources.Cluster, resources.Node, error) {
 		}
 	}
 	if _, ok := c.Node(d.Node); !ok {
-		return nil, resources.Node{}, fmt.Errorf("%s: this node, %s, is not in [[node]]; its name can be given with --node", d.File, d.Node)
+		return nil, resources.Node{}, fmt.Errorf("%s: this node, %s, is not in [[node]]; name it there as \"hostname\" prints it, or give -node to both ExecStart= and ExecStopPost= in a drop-in of mailhad.service: mailhactl(8), cluster join", d.File, d.Node)
 	}
 	c = d.latest(c)
 	n, _ := c.Node(d.Node)

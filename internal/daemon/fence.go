@@ -15,6 +15,7 @@ import (
 
 	"github.com/mailha/mailha/fencing"
 	"github.com/mailha/mailha/internal/api"
+	"github.com/mailha/mailha/internal/clock"
 	"github.com/mailha/mailha/internal/failover"
 	"github.com/mailha/mailha/internal/fencer"
 	"github.com/mailha/mailha/internal/heartbeat"
@@ -42,13 +43,13 @@ func newGuns(node string, c *resources.Cluster, p *pulse, engine *failover.Engin
 			sight, known := p.View().Node(node)
 			return known && sight.State == heartbeat.Alive
 		},
-		Reached: g.reached,
+		Reached: g.reached, Grace: grace(c),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("the fence devices: %w", err)
 	}
 	g.Fencer = fencer.New(fencer.Config{
-		Node: node, Devices: g.devices, Snapshot: engine.Snapshot, Cluster: engine.Cluster, View: p.View, End: store.EndWish, Told: told, Log: log,
+		Node: node, Devices: g.devices, Snapshot: engine.Snapshot, Cluster: engine.Cluster, View: p.View, Clock: clock.Boot{}.Now, End: store.EndWish, Told: told, Log: log,
 		Records: func() fencer.Records {
 			if s := engine.Session(); s != nil {
 				return s
@@ -57,6 +58,13 @@ func newGuns(node string, c *resources.Cluster, p *pulse, engine *failover.Engin
 		},
 	})
 	return g, nil
+}
+
+// grace is how long a node that is off may count as alive: heartbeats tell only by their
+// silence.
+func grace(c *resources.Cluster) time.Duration {
+	const late = time.Second
+	return max(fencing.DefaultGrace, max(c.Heartbeat.SuspectMax, 3*c.Heartbeat.Interval)+late)
 }
 
 // reached says whether a node's kernel answers.
@@ -84,6 +92,7 @@ func (g *guns) ready(ctx context.Context, feed *api.Feed, hearts <-chan struct{}
 			if !reflect.DeepEqual(now.Fences, c.Fences) {
 				g.set(now)
 			}
+			g.devices.Wait(grace(now))
 			c = now
 		}
 		select {

@@ -337,3 +337,16 @@ func (e *Engine) see(s state.Snapshot) {
 		e.Seen(s)
 	}
 }
+
+// outdate says why nothing is known of the cluster from now on: nobody looks at the watch
+// without a lease.
+func (e *Engine) outdate(why error) {
+	s := e.Snapshot()
+	if s.Stale == nil {
+		s.Stale = why
+	}
+	e.snapshot.Store(&s)
+	if e.Seen != nil {
+		e.Seen(s)
+	}
+}

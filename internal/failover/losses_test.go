@@ -60,6 +60,16 @@ func leftAndStuck(c *cluster) {
 	if len(c.where("vip")) != 1 || c.happened("n2", "vip", "start")+c.happened("n3", "vip", "start") > 0 {
 		c.t.Error("vip is elsewhere")
 	}
+	// The next one has not found out yet that it cannot be stopped.
+	c.set("n1/vip/stop", fault{last: time.Minute})
+	former := c.snapshot().Groups["mail"].Session
+	n.run()
+	c.until("it is adopted", func(s state.Snapshot) bool { return s.Groups["mail"].Session != former })
+	n.kill()
+	time.Sleep(lease + margin + more)
+	if len(c.where("vip")) != 1 || c.happened("n2", "vip", "start")+c.happened("n3", "vip", "start") > 0 {
+		c.t.Error("vip is elsewhere after the daemon was started once more")
+	}
 	n.run()
 	c.heal()
 	c.until("it runs again", func(s state.Snapshot) bool {
@@ -164,8 +174,11 @@ func leaseLost(c *cluster) {
 	}
 	took := c.on("n2", "mail", "vip", "mta")
 	c.t.Logf("taken over %s after it had let go", took)
+	if s := n.Snapshot(); s.Stale == nil {
+		c.t.Errorf("a node without a lease takes what it knows for fresh: revision %d", s.Revision)
+	}
 	n.wire.Free()
-	c.until("n1 is back", func(s state.Snapshot) bool { return s.Nodes["n1"].Session != 0 })
+	c.until("n1 is back", func(s state.Snapshot) bool { return s.Nodes["n1"].Session != 0 && n.Snapshot().Stale == nil })
 	c.ask(state.Wish{Kind: state.Move, Group: "mail", Node: "n1"})
 	c.on("n1", "mail", "vip", "mta")
 }

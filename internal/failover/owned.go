@@ -194,6 +194,8 @@ func (o *owned) came() string {
 func (e *Engine) put(u *turn, o *owned, s standing) {
 	why := o.why
 	switch {
+	case o.record.Phase == state.Failed && s.phase == state.Stopping && !s.over:
+		s.phase = state.Failed // until it is proved, whoever tried it before
 	case s.phase == state.Failed:
 		why = s.why
 	case s.phase == state.Running && why == "":

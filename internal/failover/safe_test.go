@@ -49,6 +49,15 @@ func TestSafety(t *testing.T) {
 			t.Errorf("%s: safe for %s, want %s", tt.what, got, tt.want)
 		}
 	}
+	// Stops without a lease have the same two margins.
+	for margin, want := range map[time.Duration]time.Duration{
+		300 * time.Millisecond: 720 * time.Millisecond, 500 * time.Millisecond: 900 * time.Millisecond, 3 * time.Second: 900 * time.Millisecond,
+	} {
+		e.cluster.Store(&resources.Cluster{Margin: margin})
+		if got := e.hurry(); got != want {
+			t.Errorf("others' margin is %s: stops may take %s, want %s", margin, got, want)
+		}
+	}
 	var fresh safety
 	if fresh.find(nil); !fresh.bare {
 		t.Error("a node on which nothing was found is not safe")

@@ -5,6 +5,7 @@ package failover
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -150,6 +151,7 @@ func (e *Engine) drop(ctx context.Context) {
 func (e *Engine) lose(session *state.Session) error {
 	session.Close() // or its renewals may go on, and nobody could take over
 	e.Log.Error("the lease is lost: stopping everything", "reason", session.Err())
+	e.outdate(fmt.Errorf("this node has no lease: %w", session.Err()))
 	hurry := e.hurry()
 	var all []*tenure
 	for _, o := range e.owned {
@@ -176,9 +178,10 @@ func (e *Engine) lose(session *state.Session) error {
 	return err
 }
 
-// hurry is how long stops may take without a lease: another node may take over two
-// margins from now.
+// hurry is how long stops may take without a lease: etcd has it for the margin longer with
+// which it began, and then others wait for theirs, which may have been configured anew.
 func (e *Engine) hurry() time.Duration {
 	const least = 200 * time.Millisecond
-	return max(2*e.Cluster().Margin*9/10, least)
+	own := e.began.Load().Margin
+	return max((own+min(own, e.Cluster().Margin))*9/10, least)
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mailha/mailha/internal/clock"
 	"github.com/mailha/mailha/internal/heartbeat"
 	"github.com/mailha/mailha/internal/state"
 	"github.com/mailha/mailha/resources"
@@ -21,6 +22,7 @@ type scene struct {
 	state   state.Snapshot
 	view    heartbeat.View
 	now     time.Time // for people's wishes, which have an end
+	boot    clock.Time
 }
 
 // target is a node that is to be fenced.
@@ -64,6 +66,9 @@ func (s scene) target(name string, owned []state.Group) (target, bool) {
 		return t, false
 	}
 	if t.life == 0 {
+		if s.boot.Before(s.state.Promised[name]) {
+			return t, false // it runs on by everybody's promise, and is about to join again
+		}
 		// The lease of most is enough, and soon over: no need to shoot.
 		owned = slices.DeleteFunc(slices.Clone(owned), func(g state.Group) bool {
 			_, fenced := s.state.Fenced(g)

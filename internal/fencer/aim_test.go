@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mailha/mailha/internal/clock"
 	"github.com/mailha/mailha/internal/heartbeat"
 	"github.com/mailha/mailha/internal/state"
 	"github.com/mailha/mailha/resources"
@@ -74,6 +75,16 @@ func TestTargets(t *testing.T) {
 		{"this node itself", func(s *scene) { s.own("n2", "mail", state.Running); s.condemn("n2") }, ""},
 		{"it is gone, and the lease is enough", gone, ""},
 		{"it is gone, and the lease proves nothing", func(s *scene) { s.own("n1", "store", state.Running); gone(s) }, "nothing proves that store has ended there"},
+		{"it is gone, and runs on by a promise", func(s *scene) {
+			s.own("n1", "store", state.Running)
+			gone(s)
+			s.boot, s.state.Promised = 10, map[string]clock.Time{"n1": 11}
+		}, ""},
+		{"it is gone, and the promise is over", func(s *scene) {
+			s.own("n1", "store", state.Running)
+			gone(s)
+			s.boot, s.state.Promised = 11, map[string]clock.Time{"n1": 11}
+		}, "nothing proves that store has ended there"},
 		{"it is gone, and could not stop", func(s *scene) { s.own("n1", "mail", state.Failed); gone(s) }, "nothing proves that mail has ended there"},
 		{"it was fenced already", func(s *scene) {
 			s.own("n1", "store", state.Running)

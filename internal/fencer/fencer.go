@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/mailha/mailha/fencing"
+	"github.com/mailha/mailha/internal/clock"
 	"github.com/mailha/mailha/internal/heartbeat"
 	"github.com/mailha/mailha/internal/state"
 	"github.com/mailha/mailha/resources"
@@ -39,6 +40,7 @@ type Config struct {
 	Snapshot func() state.Snapshot
 	Cluster  func() *resources.Cluster
 	View     func() heartbeat.View
+	Clock    func() clock.Time // that of promises
 	// End takes back an operator's wish that was dealt with.
 	End func(ctx context.Context, w state.Wish, by, why string) error
 	// Told hears how each shot of this node's ended: Off, Missed or Spared.
@@ -110,7 +112,7 @@ func (f *Fencer) look(ctx context.Context, shots *sync.WaitGroup) time.Duration 
 	if records == nil || snapshot.Stale != nil {
 		return next
 	}
-	s := scene{self: f.Node, cluster: f.Cluster(), state: snapshot, view: f.View(), now: time.Now()}
+	s := scene{self: f.Node, cluster: f.Cluster(), state: snapshot, view: f.View(), now: time.Now(), boot: f.Clock()}
 	targets := s.targets()
 	f.forget(targets)
 	for _, t := range targets {
@@ -229,7 +231,7 @@ func (f *Fencer) shoot(ctx context.Context, s scene, t target, records Records) 
 		again = pause(1)
 		log.Error("it is off, and that could not be written down; it is fenced again")
 	}
-	if w, asked := s.asked(t.node); asked {
+	if w, asked := s.asked(t.node); asked && !hit { // a hit ends it
 		f.end(ctx, w, result)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/mailha/mailha/fencing"
+	"github.com/mailha/mailha/internal/clock"
 	"github.com/mailha/mailha/internal/heartbeat"
 	"github.com/mailha/mailha/internal/state"
 	"github.com/mailha/mailha/resources"
@@ -91,7 +92,8 @@ func (p *play) Hit(_ context.Context, s state.Shot, device, why string, also ...
 	s = p.shot(s)
 	p.change(func() {
 		p.state.Nodes = map[string]state.Node{"n2": p.state.Nodes["n2"], "n3": p.state.Nodes["n3"]}
-		p.state.Wishes = append(p.state.Wishes, state.Wish{Kind: state.Fenced, Node: s.Node, Rev: 100})
+		p.state.Wishes = append(slices.DeleteFunc(slices.Clone(p.state.Wishes), func(w state.Wish) bool { return w.Kind == state.Fence }),
+			state.Wish{Kind: state.Fenced, Node: s.Node, Rev: 100})
 	})
 	return s, nil
 }
@@ -116,6 +118,7 @@ func onStage(t *testing.T, d time.Duration, set func(*play)) []string {
 			Told:     func(outcome state.ShotPhase) { locked(func() { p.told = append(p.told, outcome) }) },
 			Snapshot: func() (s state.Snapshot) { locked(func() { s = p.state }); return },
 			Cluster:  func() *resources.Cluster { return p.cluster },
+			Clock:    func() clock.Time { return p.boot },
 			View: func() (v heartbeat.View) {
 				locked(func() { v = p.view; v.Nodes = slices.Clone(v.Nodes) })
 				return
@@ -178,7 +181,7 @@ func TestFencer(t *testing.T) {
 		{"at once, as somebody wants it", func(p *play) {
 			p.state.Shots["n1"] = state.Shot{Node: "n1", Phase: state.Missed, By: "n3", Life: 1, Tries: 5, Since: p.now.Add(-time.Second)}
 			p.wish(state.Wish{Kind: state.Fence, Node: "n1", Since: p.now})
-		}, "0 fence n1; 0 off by pdu; 0 ended the fencing of n1: it is off: pdu says so"},
+		}, "0 fence n1; 0 off by pdu"},
 		{"by a clock that is ahead", func(p *play) {
 			p.condemn("n1")
 			p.state.Shots["n1"] = state.Shot{Node: "n1", Phase: state.Missed, By: "n3", Life: 1, Tries: 1, Since: p.now.Add(time.Hour)}
@@ -193,8 +196,11 @@ func TestFencer(t *testing.T) {
 			p.condemn("n1")
 			p.state.Shots["n1"] = state.Shot{Node: "n1", Phase: state.Off, By: "n3", Past: []time.Time{p.now.Add(-2 * time.Hour), p.now.Add(-time.Minute)}}
 		}, "0 fence n1; 0 off by pdu"},
-		{"an operator's wish", func(p *play) { p.wish(state.Wish{Kind: state.Fence, Node: "n1"}) },
-			"0 fence n1; 0 off by pdu; 0 ended the fencing of n1: it is off: pdu says so"},
+		{"an operator's wish", func(p *play) { p.wish(state.Wish{Kind: state.Fence, Node: "n1"}) }, "0 fence n1; 0 off by pdu"},
+		{"an operator's wish, and nobody can be told", func(p *play) {
+			p.wish(state.Wish{Kind: state.Fence, Node: "n1"})
+			p.hit = errors.New("etcd is silent")
+		}, "0 fence n1; 0 ended the fencing of n1: it is off: pdu says so"},
 		{"an operator's wish that cannot be", func(p *play) {
 			p.wish(state.Wish{Kind: state.Fence, Node: "n1"})
 			p.fence = func(context.Context) bool { return false }

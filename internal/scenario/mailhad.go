@@ -226,6 +226,6 @@ func (m *mailhad) forgive(ctx context.Context, p Part) error {
 }
 
 func (m *mailhad) say(ctx context.Context) (string, error) {
-	out, err := m.on(nil).Output(ctx, "sh", "-c", "mailhactl status; mailhactl events --limit 30; journalctl -u mailhad -n 40 --no-pager")
+	out, err := m.on(nil).Output(ctx, "sh", "-c", "mailhactl status; mailhactl events --lines 30; journalctl -u mailhad -n 40 --no-pager")
 	return out, err
 }

@@ -35,6 +35,13 @@ func TestAdopt(t *testing.T) {
 	if again.Owner != "n1" || again.Epoch != g.Epoch || !n1.Owns(again) || n1.Owns(g) {
 		t.Errorf("adopted again: %+v", again)
 	}
+	// What could not be stopped is not on its way for that.
+	again.Phase = state.Failed
+	failed := group(n1.Put(ctx, again))
+	n1 = c.join("n1", 10*time.Second)
+	if again = group(n1.Adopt(ctx, failed, "it is still here")); again.Phase != state.Failed || !n1.Owns(again) {
+		t.Errorf("adopted when it could not be stopped: %+v", again)
+	}
 	if free := group(n1.Free(ctx, again, "it is gone")); free.Epoch != g.Epoch || free.Former != "n1" {
 		t.Errorf("freed: %+v", free)
 	}

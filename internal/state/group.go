@@ -70,14 +70,18 @@ func (n *Session) Put(ctx context.Context, g Group) (Group, error) {
 
 // Adopt makes a group this session's own that this node owned in a former session, or
 // that nobody owns, because something of it is on this node, to be stopped and then
-// freed: the phase is Stopping, and the epoch stays. seen and errors are as of Take.
+// freed: the phase is Stopping, or stays Failed, and the epoch stays. seen and errors are as
+// of Take.
 func (n *Session) Adopt(ctx context.Context, seen Group, why string) (Group, error) {
 	if n.Owns(seen) || seen.Owner != "" && seen.Owner != n.node.Name {
 		return seen, fmt.Errorf("adopt %s: it is owned by %s", seen.Name, seen.Owner)
 	}
 	g := seen
-	g.Owner, g.Session, g.Epoch, g.Phase, g.Since, g.Why = n.node.Name, SessionID(n.id), max(seen.Epoch, 1), Stopping, now(), why
+	g.Owner, g.Session, g.Epoch, g.Since, g.Why = n.node.Name, SessionID(n.id), max(seen.Epoch, 1), now(), why
 	g.Handed = false
+	if seen.Owner == "" || seen.Phase != Failed { // what could not be stopped is not gone for a new session
+		g.Phase = Stopping
+	}
 	return n.write(ctx, "adopt", seen.Rev, g, nil)
 }
 

@@ -86,12 +86,13 @@ func (n *Session) Aim(ctx context.Context, seen Shot, life SessionID, why string
 
 // Hit ends a shot whose device has confirmed that the node is off: in one step its
 // presence ends, and everybody may take what it had. What else is asked of it comes
-// with it. Errors are as of Aim.
+// with it, and what was asked of it is done. Errors are as of Aim.
 func (n *Session) Hit(ctx context.Context, s Shot, device, why string, also ...Wish) (Shot, error) {
 	seen := s.Rev
 	s.Phase, s.Since, s.Why, s.Device, s.Tries = Off, now(), why, device, 0
 	s.Past = latest(append(s.Past[:len(s.Past):len(s.Past)], s.Since))
-	var more []clientv3.Op
+	// Nobody is to begin anew for the sake of a wish that has just been granted.
+	more := []clientv3.Op{clientv3.OpDelete(n.store.keys.wish(Fence, s.Node))}
 	for _, w := range append(also, Wish{Kind: Fenced, Node: s.Node, By: n.node.Name, Why: why, Life: s.Life, AsOf: seen}) {
 		subject, err := w.subject()
 		if err != nil {

@@ -46,6 +46,7 @@ func TestShot(t *testing.T) {
 	if _, err := n3.Take(ctx, owned, state.Claim{}); !errors.Is(err, state.ErrOwned) {
 		t.Errorf("taken before it is off: %v", err)
 	}
+	must[state.Wish](t)(c.PutWish(ctx, state.Wish{Kind: state.Fence, Node: "n1", By: "root"})) // which is granted then
 	hit := shot(n3.Hit(ctx, s, "pdu", "pdu has switched it off", state.Wish{Kind: state.Standby, Node: "n1", By: "n3"}))
 	if hit.Tries != 0 || len(hit.Past) != 1 || hit.Phase != state.Off {
 		t.Errorf("%+v", hit)

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/http"
 	"net/netip"
 	"os"
@@ -145,6 +146,10 @@ func post(ctx context.Context, config *tls.Config, at netip.AddrPort, path strin
 	}
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := client.Do(req)
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "dial" {
+		return fmt.Errorf("%w; does mailhad run there, and is its TCP port %d open to this node?", err, at.Port())
+	}
 	if err != nil {
 		return err
 	}
