@@ -69,7 +69,7 @@ func (o *OpenLDAP) CatchUp(ctx context.Context, f agents.Facts) error {
 		o.log.Warn("promoted by force although it lacks changes", "lacks", own.explain(all))
 		return nil
 	case own.lacks(need):
-		return fmt.Errorf("this replica is behind: %s; it is not promoted before it has caught up, unless its parameter force_promotion is true", own.explain(need))
+		return fmt.Errorf("this replica is behind: %s; it is not promoted before it has caught up, unless by the parameter force_promotion=true", own.explain(need))
 	}
 	return fmt.Errorf("this replica lacks changes that %s had and that no replica has that can be reached: %s; bring it back, or set the parameter force_promotion=true to do without them",
 		names(lost), own.explain(had))
