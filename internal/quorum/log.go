@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"strings"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -19,11 +20,14 @@ type logger struct {
 	// died is called when etcd would end the program; the goroutine that wanted
 	// to ends instead. May be nil.
 	died func(error)
+	// removed is called when etcd has heard from the others that it is a member no more,
+	// which its own data need not know yet. May be nil.
+	removed func()
 }
 
 // zap is the logger in etcd's terms.
 func (l logger) zap() *zap.Logger {
-	return zap.New(&core{log: l.slog}, zap.WithFatalHook(deathbed{l.died}), zap.WithPanicHook(deathbed{l.died}))
+	return zap.New(&core{log: l.slog, removed: l.removed}, zap.WithFatalHook(deathbed{l.died}), zap.WithPanicHook(deathbed{l.died}))
 }
 
 // deathbed is what zap calls instead of os.Exit and panic.
@@ -44,8 +48,9 @@ func (d deathbed) OnWrite(entry *zapcore.CheckedEntry, fields []zapcore.Field) {
 
 // core is a zapcore.Core that writes to slog.
 type core struct {
-	log  *slog.Logger
-	with []zapcore.Field
+	log     *slog.Logger
+	removed func()
+	with    []zapcore.Field
 }
 
 func level(l zapcore.Level) slog.Level {
@@ -63,16 +68,21 @@ func level(l zapcore.Level) slog.Level {
 }
 
 func (c *core) Enabled(l zapcore.Level) bool {
-	return c.log.Enabled(context.Background(), level(l))
+	// Warnings are listened to, whoever reads them: see serverError.
+	return l == zapcore.WarnLevel || c.log.Enabled(context.Background(), level(l))
 }
 
 func (c *core) With(fields []zapcore.Field) zapcore.Core {
-	return &core{log: c.log, with: append(c.with[:len(c.with):len(c.with)], fields...)}
+	return &core{log: c.log, removed: c.removed, with: append(c.with[:len(c.with):len(c.with)], fields...)}
 }
 
 // retries is what the client says forty times a second of each request while there is
 // no leader.
 const retries = "retrying of unary invoker failed"
+
+// serverError is what etcd says before it stops by itself, with memberRemoved as the error
+// where that is the reason. Nothing but its log tells.
+const serverError, memberRemoved = "server error", "permanently removed from the cluster"
 
 func (c *core) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
 	if entry.Message == retries {
@@ -92,6 +102,9 @@ func (c *core) Write(entry zapcore.Entry, fields []zapcore.Field) error {
 			f.AddTo(enc)
 			attrs = append(attrs, slog.Any(f.Key, enc.Fields[f.Key]))
 		}
+	}
+	if err, is := enc.Fields["error"].(string); is && c.removed != nil && entry.Message == serverError && strings.Contains(err, memberRemoved) {
+		c.removed()
 	}
 	c.log.LogAttrs(context.Background(), level(entry.Level), "etcd: "+entry.Message, attrs...)
 	return nil

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
@@ -36,6 +37,7 @@ type Member struct {
 	done chan struct{} // closed when it has failed or was closed
 	err  error         // set before done is closed
 
+	removed atomic.Bool // as the others say; its own data may not
 	disk    disk
 	stop    context.CancelFunc
 	tending sync.WaitGroup
@@ -117,7 +119,7 @@ func start(ctx context.Context, cfg Config, cluster, state string) (*Member, err
 		err  error
 	}
 	started := make(chan result, 1)
-	log := logger{slog: cfg.Log, died: m.fail}
+	log := logger{slog: cfg.Log, died: m.fail, removed: func() { m.removed.Store(true) }}
 	// etcd gives its constructor no context, and may end the goroutine by its log.
 	go func() {
 		r := result{err: errors.New("etcd ended while it started")}
@@ -215,7 +217,7 @@ func (m *Member) listen() {
 }
 
 func (m *Member) reason(err error) error {
-	if server := m.etcd.Server; server.Cluster().Member(server.MemberID()) == nil {
+	if server := m.etcd.Server; m.removed.Load() || server.Cluster().Member(server.MemberID()) == nil {
 		return fmt.Errorf("%w; to come back, it needs an empty directory instead of %s, and \"mailhactl cluster join\"", ErrRemoved, m.cfg.Dir)
 	}
 	return fmt.Errorf("etcd failed: %w", err)
