@@ -4,6 +4,7 @@ package agents
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -18,14 +19,14 @@ import (
 type Addresses struct {
 	IP            AddressList
 	Netmask       prefixBits
-	NIC           Text
+	NIC           interfaceName
 	Label         label
 	NoPrefixRoute Bool
 	PreferredLft  preferredLifetime
 	Probe         Bool
 	ProbeCount    count
-	ProbeInterval Duration
-	ProbeWait     Duration
+	ProbeInterval probeTime
+	ProbeWait     probeTime
 	Gateway       AddressList
 	ARPRate       arpRate
 	Refresh       Duration
@@ -39,8 +40,8 @@ func NewAddresses() Addresses {
 		PreferredLft:  "0",
 		Probe:         true,
 		ProbeCount:    3,
-		ProbeInterval: Duration(5 * time.Millisecond),
-		ProbeWait:     Duration(10 * time.Millisecond),
+		ProbeInterval: probeTime(5 * time.Millisecond),
+		ProbeWait:     probeTime(10 * time.Millisecond),
 		ARPRate:       12,
 		Refresh:       Duration(60 * time.Second),
 	}
@@ -57,7 +58,7 @@ func (a *Addresses) Params(required bool) Table {
 			Long:  "Up to 32 it applies to IPv4 addresses, over 32 to IPv6 addresses. Empty means /32 and /128, so that an address brings no route along and no other address depends on it."},
 		{Name: "nic", Value: &a.NIC,
 			Short: "Network interface",
-			Long:  "The interface that carries the addresses. Empty means the one that has a connected route to each address."},
+			Long:  "The interface that carries the addresses. At most 15 characters. Empty means the one that has a connected route to each address."},
 		{Name: "iflabel", Value: &a.Label,
 			Short: "Label of the IPv4 addresses",
 			Long:  "Shown by ip(8) as INTERFACE:LABEL. Interface and label together may have 15 characters."},
@@ -75,10 +76,10 @@ func (a *Addresses) Params(required bool) Table {
 			Long:  "From 1 to 10."},
 		{Name: "probe_interval", Value: &a.ProbeInterval, Reloadable: true,
 			Short: "Time between two probes",
-			Long:  "With the defaults, all probes and the wait after the last take 20 ms together; a start takes as much longer as these times are."},
+			Long:  "With the defaults, all probes and the wait after the last take 20 ms together; a start takes as much longer as these times are. Two seconds at most."},
 		{Name: "probe_wait", Value: &a.ProbeWait, Reloadable: true,
 			Short: "Time to wait for an answer after the last probe",
-			Long:  "Hosts answer within a millisecond on most networks. One that is slower than this is reported by the first monitor. Under mailhad, after the former node has just proved that it has let go, two probes a millisecond apart and 3 ms are enough."},
+			Long:  "Two seconds at most. Hosts answer within a millisecond on most networks. One that is slower than this is reported by the first monitor. Under mailhad, after the former node has just proved that it has let go, two probes a millisecond apart and 3 ms are enough."},
 		{Name: "gateway", Value: &a.Gateway, Reloadable: true,
 			Short: "Routers to announce the addresses to",
 			Long:  "Each is asked for its own address with the secondary IP as the sender; its answer proves that it learned the new place. Empty means the default routers of the interface."},
@@ -90,6 +91,42 @@ func (a *Addresses) Params(required bool) Table {
 			Long:  "Sent by the monitor operation. 0 turns it off."},
 	}
 }
+
+// interfaceName is a network interface's: IFNAMSIZ of linux/if.h.
+type interfaceName string
+
+func (v *interfaceName) Set(s string) error {
+	const most = 15
+	if len(s) > most {
+		return fmt.Errorf("is longer than %d characters; an alternative name will not do", most)
+	}
+	var text Text
+	if err := text.Set(s); err != nil {
+		return err
+	}
+	*v = interfaceName(s)
+	return nil
+}
+func (v *interfaceName) String() string { return string(*v) }
+func (*interfaceName) OCFType() string  { return "string" }
+
+// probeTime is one of a probe's, which a start waits for.
+type probeTime Duration
+
+func (v *probeTime) Set(s string) error {
+	most := Duration(2 * time.Second)
+	var d Duration
+	if err := d.Set(s); err != nil {
+		return err
+	}
+	if d > most {
+		return fmt.Errorf("must be between 0 and %s", &most)
+	}
+	*v = probeTime(d)
+	return nil
+}
+func (v *probeTime) String() string { return (*Duration)(v).String() }
+func (*probeTime) OCFType() string  { return "string" }
 
 // SharedParam is the same for every agent of a service.
 func SharedParam(v *AddressList) Param {
@@ -121,12 +158,15 @@ func (a *Addresses) Prefixes() ([]netip.Prefix, error) {
 }
 
 // Set makes the addresses ready to use. Those of an earlier start are added to
-// it, so that a stop after a change of parameters leaves none behind. Those that
-// are taken get the time that env has. It is nil if there are none.
+// it, so that a stop after a change of parameters leaves none behind, and with a
+// cidr_netmask that does not fit them they are what Check refuses to have started. Those
+// that are taken get the time that env has. It is nil if there are none.
 func (a *Addresses) Set(env Env, earlier []netip.Prefix) (*vip.Set, error) {
 	prefixes, err := a.Prefixes()
-	if err != nil && len(earlier) == 0 {
-		return nil, err
+	if err != nil {
+		if prefixes, err = vip.ParseAddrs(a.IP.String(), 32, 128); err != nil && len(earlier) == 0 {
+			return nil, err
+		}
 	}
 	for _, p := range earlier {
 		if !slices.ContainsFunc(prefixes, func(q netip.Prefix) bool { return q.Addr() == p.Addr() }) {

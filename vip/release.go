@@ -99,7 +99,7 @@ func (s *Set) restore(k *kernel, before, after []address) {
 	for _, b := range before {
 		same := func(a address) bool { return a.prefix == b.prefix && a.index == b.index }
 		if b.flags&unix.IFA_F_SECONDARY == 0 || b.peer || s.wants(b.prefix.Addr()) ||
-			!b.prefix.Addr().Is4() || slices.ContainsFunc(after, same) {
+			!b.prefix.Addr().Is4() || slices.ContainsFunc(after, same) || !s.wasFirst(b, before) {
 			continue
 		}
 		if err := k.putBack(b); err != nil {
@@ -108,6 +108,14 @@ func (s *Set) restore(k *kernel, before, after []address) {
 		}
 		s.log.Warn("address of the same subnet went as well and was put back", "addr", b.prefix)
 	}
+}
+
+// wasFirst says whether one of the Set's was the first address of the subnet. If none was, the other one did
+// not go with it: somebody else has just released it.
+func (s *Set) wasFirst(other address, before []address) bool {
+	return slices.ContainsFunc(before, func(a address) bool {
+		return s.wants(a.prefix.Addr()) && a.index == other.index && a.flags&unix.IFA_F_SECONDARY == 0 && a.prefix.Masked() == other.prefix.Masked()
+	})
 }
 
 func (s *Set) dropRoutes(k *kernel) error {

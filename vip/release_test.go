@@ -350,3 +350,29 @@ func TestListsWhileAddressesChange(t *testing.T) {
 		}
 	})
 }
+
+// What another resource releases at the same time does not come back.
+func TestReleaseBesideAnother(t *testing.T) {
+	l := newLab(t, 1)
+	h := l.hosts[0]
+	const other = "192.0.2.11"
+	one, _ := h.set(Config{Interface: "eth0"}, vip4+"/24")
+	two, _ := h.set(Config{Interface: "eth0"}, other+"/24")
+	h.mustTake(one)
+	h.mustTake(two)
+	h.do(func() {
+		k, err := openKernel(t.Context())
+		l.must(err)
+		defer k.Close()
+		before, err := k.addresses()
+		l.must(err)
+		l.must(two.Release(t.Context()))
+		after, err := k.addresses()
+		l.must(err)
+		one.restore(k, before, after)
+	})
+	if len(h.find(other)) != 0 {
+		t.Error("an address that was released is back")
+	}
+	l.must(h.release(one))
+}

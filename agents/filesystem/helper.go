@@ -7,9 +7,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -106,5 +108,17 @@ func (h helpers) left(names ...string) ([]process.Process, error) {
 			m.Programs = append(m.Programs, path)
 		}
 	}
-	return process.Find(m)
+	found, err := process.Find(m)
+	return slices.DeleteFunc(found, func(p process.Process) bool { return !byRoot(p.PID) }), err
+}
+
+// byRoot says whether root has started a process: everybody can set a variable.
+func byRoot(pid int) bool {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return false // it has ended
+	}
+	_, uids, _ := strings.Cut(string(data), "\nUid:")
+	real, _, _ := strings.Cut(strings.TrimSpace(uids), "\t")
+	return real == "0"
 }

@@ -13,7 +13,8 @@ import (
 // space is a mount namespace other than this one in which the device is mounted: a
 // confined service's, or a container's.
 type space struct {
-	pid   int // a process in it
+	pid   int    // a process in it
+	root  string // that process's, as its namespace has it
 	users []process.Process
 	owned []mount // of the device
 	all   []mount
@@ -49,7 +50,7 @@ func (t target) spaces() []space {
 			if all, err := mounts(filepath.Base(dir)); err == nil {
 				if owned := t.owned(all, dir+"/root"); len(owned) > 0 {
 					i = len(found)
-					found = append(found, space{pid: pid, owned: owned, all: all})
+					found = append(found, space{pid: pid, root: k.root, owned: owned, all: all})
 				}
 			}
 			index[k] = i

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -155,8 +156,9 @@ func (a *Agent) unmountAll(ctx context.Context, t target, s sight, lazily bool) 
 	}
 	for _, sp := range t.spaces() { // most of them follow what is done here
 		for _, m := range withNested(sp.all, sp.owned) {
-			pid := strconv.Itoa(sp.pid)
-			if _, nsErr := a.helpers.run(ctx, nil, "nsenter", "--mount=/proc/"+pid+"/ns/mnt", "--root=/proc/"+pid+"/root", "--wd=/proc/"+pid+"/root", "umount", "-i", "-c", m.point); nsErr != nil {
+			// Nothing of theirs is run: it is this node's umount that looks from there.
+			namespace := "/proc/" + strconv.Itoa(sp.pid) + "/ns/mnt"
+			if _, nsErr := a.helpers.run(ctx, nil, "umount", "--namespace", namespace, "-i", "-c", filepath.Join("/", sp.root, m.point)); nsErr != nil {
 				err = errors.Join(err, fmt.Errorf("in the mount namespace of process %d: %w", sp.pid, nsErr))
 				break
 			}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"golang.org/x/sys/unix"
 
 	"github.com/mailha/mailha/agents"
 )
@@ -259,4 +260,35 @@ func FuzzCheckRecords(f *testing.F) {
 			t.Error("a byte more is no damage")
 		}
 	})
+}
+
+// Users can make names where indexes are: a pipe is not waited for, and nothing is opened by way
+// of a link.
+func TestWalkOpensFilesOnly(t *testing.T) {
+	dir := t.TempDir()
+	pipe := filepath.Join(dir, "silent")
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, lay := range map[string]func(path string) error{
+		"pipe": func(path string) error { return unix.Mkfifo(path, 0o600) },
+		"link": func(path string) error { return os.Symlink(pipe, path) },
+	} {
+		for _, index := range []string{logName, sumName} {
+			mail := filepath.Join(dir, name, index, "dbox-Mails")
+			if err := os.MkdirAll(mail, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := lay(filepath.Join(mail, index)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	done := make(chan struct{})
+	go func() { defer close(done); walk(t.Context(), dir) }()
+	select {
+	case <-done:
+	case <-time.After(5 * time.Second):
+		t.Fatal("it waits for somebody to write")
+	}
 }
