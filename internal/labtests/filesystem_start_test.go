@@ -36,8 +36,6 @@ func TestStartFilesystem(t *testing.T) {
 		{name: "mounted by hand, read-only", r: fileSystem(), arrange: "mount -o ro " + lab.DiskPath + " " + dataDir, undo: "umount " + dataDir, code: generic, reason: "mounted read-only"},
 		{name: "called in a namespace of its own", r: fileSystem(), c: call{under: []string{"unshare", "-m"}}, code: args, reason: "mount namespace of its own"},
 
-		{name: "somebody's program of that name", r: fileSystem(), arrange: "setsid setpriv --reuid=65534 --regid=65534 --clear-groups env MAILHA_FILESYSTEM=p_fs dd if=/dev/zero of=/dev/null >/dev/null 2>&1 </dev/null & until pidof dd; do sleep 0.02; done", undo: "kill $(pidof dd)"},
-
 		{name: "no directory", r: fileSystem("directory", "/srv/new"), undo: "rmdir /srv/new"},
 		{name: "no directory above", r: fileSystem("directory", "/nowhere/new"), code: installed, reason: "/nowhere"},
 		{name: "directory is a file", r: fileSystem("directory", "/srv/file"), arrange: "touch /srv/file", undo: "rm /srv/file", code: args, reason: "is no directory"},
@@ -91,6 +89,17 @@ func TestStartFilesystem(t *testing.T) {
 			bare(t, n)
 		})
 	}
+}
+
+// Who is not root cannot pose as a program of an earlier call, or as one that hangs.
+func TestFilesystemBesideSomebodysProgram(t *testing.T) {
+	n, r := newDisk(t, lab.Config{}).node, fileSystem()
+	run(t, n, "setsid setpriv --reuid=65534 --regid=65534 --clear-groups env MAILHA_FILESYSTEM=p_fs dd if=/dev/zero of=/dev/null >/dev/null 2>&1 </dev/null & until pidof dd; do sleep 0.02; done")
+	r.start(t, n)
+	r.monitor(t, n, 20)
+	run(t, n, "kill $(pidof dd)")
+	r.stop(t, n)
+	bare(t, n)
 }
 
 // Multi-mount protection refuses a second node, and the reason says so.
