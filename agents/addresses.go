@@ -96,9 +96,8 @@ func (a *Addresses) Params(required bool) Table {
 type interfaceName string
 
 func (v *interfaceName) Set(s string) error {
-	const most = 15
-	if len(s) > most {
-		return fmt.Errorf("is longer than %d characters; an alternative name will not do", most)
+	if len(s) > vip.MaxName {
+		return fmt.Errorf("is longer than %d characters; an alternative name will not do", vip.MaxName)
 	}
 	var text Text
 	if err := text.Set(s); err != nil {
@@ -114,13 +113,12 @@ func (*interfaceName) OCFType() string  { return "string" }
 type probeTime Duration
 
 func (v *probeTime) Set(s string) error {
-	most := Duration(2 * time.Second)
 	var d Duration
 	if err := d.Set(s); err != nil {
 		return err
 	}
-	if d > most {
-		return fmt.Errorf("must be between 0 and %s", &most)
+	if time.Duration(d) > vip.MaxProbeTime {
+		return fmt.Errorf("must be between 0 and %s", vip.MaxProbeTime)
 	}
 	*v = probeTime(d)
 	return nil
@@ -206,7 +204,11 @@ func (v *AddressList) Set(s string) error {
 	if _, err := vip.ParseAddrs(s, 32, 128); err != nil {
 		return err
 	}
-	*v = fields(s)
+	list := fields(s)
+	if len(list) > vip.MaxAddrs {
+		return fmt.Errorf("has %d addresses, of which one resource takes %d", len(list), vip.MaxAddrs)
+	}
+	*v = list
 	return nil
 }
 func (v *AddressList) String() string { return strings.Join(*v, " ") }

@@ -3,8 +3,12 @@
 package agents
 
 import (
+	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
+
+	"github.com/mailha/mailha/vip"
 )
 
 // What could not be started with is refused when it is read: later a stop would trip over it.
@@ -17,6 +21,8 @@ func TestAddressesTakeWhatCanBeUsed(t *testing.T) {
 		{"probe_wait", "3s", false},
 		{"probe_interval", "5", false},
 		{"probe_interval", "0", true},
+		{"ip", listOf(vip.MaxAddrs), true},
+		{"ip", listOf(vip.MaxAddrs + 1), false},
 		{"nic", "eth0", true},
 		{"nic", "fifteen-bytes-x", true},
 		{"nic", "sixteen-bytes-xx", false},
@@ -27,6 +33,14 @@ func TestAddressesTakeWhatCanBeUsed(t *testing.T) {
 			t.Errorf("%s=%q: %v", tt.name, tt.value, err)
 		}
 	}
+}
+
+func listOf(n int) string {
+	var all []string
+	for i := range n {
+		all = append(all, fmt.Sprintf("192.0.2.%d", i+1))
+	}
+	return strings.Join(all, " ")
 }
 
 // A prefix length that does not fit keeps an address from being started, not from being stopped.

@@ -484,7 +484,7 @@ func FuzzParseAddrs(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if len(list) == 0 || len(list) > maxAddrs {
+		if len(list) == 0 || len(list) > MaxAddrs {
 			return
 		}
 		// What is accepted here is accepted there, and survives being written and read again.

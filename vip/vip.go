@@ -89,12 +89,14 @@ type Set struct {
 	warned sync.Once // that there is no claims watch
 }
 
-// Limits of a Config.
+// Limits of a Config. Whoever reads parameters refuses what is beyond the exported ones there: a
+// stop that has them in its hands could release nothing.
 const (
-	maxOwner = 64
-	maxLabel = 15 // IFNAMSIZ-1
-	maxAddrs = 64
+	MaxName      = 15              // bytes of an interface's name and of a label: IFNAMSIZ-1
+	MaxAddrs     = 64              // addresses
+	MaxProbeTime = 2 * time.Second // each time of ProbeConfig
 
+	maxOwner   = 64 // bytes
 	maxARPRate = 10000
 )
 
@@ -114,14 +116,14 @@ func (c *Config) complete() error {
 	if err := checkOwner(c.Owner); err != nil {
 		return err
 	}
-	if len(c.Label) > maxLabel {
-		return fmt.Errorf("label %q is longer than %d bytes", c.Label, maxLabel)
+	if len(c.Label) > MaxName {
+		return fmt.Errorf("label %q is longer than %d bytes", c.Label, MaxName)
 	}
-	if len(c.Interface) > maxLabel {
-		return fmt.Errorf("interface name %q is longer than %d bytes", c.Interface, maxLabel)
+	if len(c.Interface) > MaxName {
+		return fmt.Errorf("interface name %q is longer than %d bytes", c.Interface, MaxName)
 	}
-	if len(c.Addrs) == 0 || len(c.Addrs) > maxAddrs {
-		return fmt.Errorf("%d addresses given, want 1 to %d", len(c.Addrs), maxAddrs)
+	if len(c.Addrs) == 0 || len(c.Addrs) > MaxAddrs {
+		return fmt.Errorf("%d addresses given, want 1 to %d", len(c.Addrs), MaxAddrs)
 	}
 	seen := make(map[netip.Addr]bool, len(c.Addrs))
 	for _, p := range c.Addrs {
@@ -156,9 +158,8 @@ func (p *ProbeConfig) complete() error {
 	if p.Brief {
 		p.Count, p.Interval, p.Wait = min(p.Count, 2), min(p.Interval, time.Millisecond), min(p.Wait, 3*time.Millisecond)
 	}
-	const most = 2 * time.Second
-	if p.Count < 1 || p.Count > 10 || p.Interval < 0 || p.Interval > most || p.Wait < 0 || p.Wait > most {
-		return fmt.Errorf("probe: want a count of 1 to 10 and times up to %s", most)
+	if p.Count < 1 || p.Count > 10 || p.Interval < 0 || p.Interval > MaxProbeTime || p.Wait < 0 || p.Wait > MaxProbeTime {
+		return fmt.Errorf("probe: want a count of 1 to 10 and times up to %s", MaxProbeTime)
 	}
 	return nil
 }

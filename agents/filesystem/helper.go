@@ -119,6 +119,6 @@ func byRoot(pid int) bool {
 		return false // it has ended
 	}
 	_, uids, _ := strings.Cut(string(data), "\nUid:")
-	real, _, _ := strings.Cut(strings.TrimSpace(uids), "\t")
-	return real == "0"
+	uid, _, _ := strings.Cut(strings.TrimSpace(uids), "\t") // the real one: mount(8) is setuid
+	return uid == "0"
 }

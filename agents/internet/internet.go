@@ -262,13 +262,13 @@ func (a *agent) Monitor(ctx context.Context, depth agents.Depth) error {
 		return errors.Join(vipErr, here(a.judge(results)))
 	case !a.vip.Addresses.Any() && !stopped(results):
 		// What the start noted is lost, and no address of its own tells that it runs.
-		return a.judge(results)
+		return here(a.judge(results))
 	}
 	return gone(vipErr, results)
 }
 
-// here is what is wrong while the addresses are held: to a probe what lacks on this node would
-// mean that nothing runs on it.
+// here is what is wrong where something runs, or an address is held: of a probe, that something
+// lacks on this node would mean that nothing does.
 func here(err error) error {
 	if err == nil || errors.Is(err, agents.ErrDegraded) {
 		return err

@@ -90,7 +90,7 @@ func (p *Postfix) Inspect(ctx context.Context) (agents.Facts, error) {
 	// Every daemon works in its queue, by whatever name of the configuration
 	// somebody has started it.
 	if facts.Process.Dir, err = filepath.EvalSymlinks(facts.DataDir); err != nil {
-		return facts, fmt.Errorf("%w: the queue is not here: %w; is its file system mounted? If it is and is a new one: install -d %s", agents.ErrInstalled, err, facts.DataDir)
+		return facts, fmt.Errorf("%w: the queue is not here: %w; is its file system mounted? If it is, and the queue is a new one: install -d %s", agents.ErrInstalled, err, facts.DataDir)
 	}
 	return facts, nil
 }

@@ -194,7 +194,7 @@ func (o *owned) came() string {
 func (e *Engine) put(u *turn, o *owned, s standing) {
 	why := o.why
 	switch {
-	case o.record.Phase == state.Failed && s.phase == state.Stopping && !s.over:
+	case o.record.Phase == state.Failed && s.phase == state.Stopping:
 		s.phase = state.Failed // until it is proved, whoever tried it before
 	case s.phase == state.Failed:
 		why = s.why

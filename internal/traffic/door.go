@@ -25,7 +25,8 @@ const maxAttempts = 300
 // goodbye bounds how long an attempt that succeeded waits for the server to close first.
 const goodbye = time.Second
 
-// DoorCounts counts what became of attempts to be greeted, in the act in which they ended.
+// DoorCounts counts what became of attempts to be greeted, in the act in which they ended; not
+// failures of those that began before it.
 type DoorCounts struct {
 	Greetings   int `json:"greetings"`   // connections that were greeted
 	Refused     int `json:"refused"`     // reset instead of accepted
